@@ -1,0 +1,68 @@
+# Everything is set up by the target that needs it, into .venv and .venv-tflite; nothing else is written outside the tree
+# but Debian packages, and those only where root or sudo allows.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+TFLITE := .venv-tflite
+SHARED := ../shared
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo setup test check acceptance bench clean
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/.device broker  ## a clip of a door through the daemon; its events as an MQTT subscriber gets them
+	@$(BIN)/edge model fetch --quiet
+	@$(BIN)/python demo/run_demo.py
+
+setup: $(VENV)/.all  ## the whole .venv: edge, trainer, tests; and the model files of others
+	@$(BIN)/edge model fetch
+
+test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores)
+	@scripts/need ffmpeg ffmpeg
+	@scripts/need openssl openssl
+	$(BIN)/python -m pytest tests
+
+check: $(VENV)/.all  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+acceptance: setup  ## judge the shipped model on photos and clips that are not part of the project (needs ../shared)
+	@test -d $(SHARED)/data || { echo "$(SHARED)/data is not here: acceptance needs it" >&2; exit 66; }
+	python3 $(SHARED)/tools/score_clips.py --truth $(SHARED)/data/clips/truth.csv
+	python3 $(SHARED)/tools/score_photos.py $(SHARED)/data/andrewmvd $(SHARED)/data/no_face
+	python3 $(SHARED)/tools/score_photos.py $(SHARED)/data/andrewmvd $(SHARED)/data/no_face -- --detector centerface
+
+bench: setup  ## the measurements that docs/ quotes (minutes; some need ../shared)
+	$(BIN)/python benchmarks/detectors.py
+	$(BIN)/python benchmarks/trackers.py
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) $(TFLITE) .cache build dist models/third_party
+
+.PHONY: broker
+broker: $(VENV)/.device
+	@scripts/need --optional mosquitto mosquitto
+	@PATH="$$PATH:/usr/sbin" command -v mosquitto >/dev/null || $(BIN)/pip install --quiet 'amqtt>=0.11.3,<0.13'
+
+$(BIN)/python:
+	@scripts/need "$(PYTHON)" python3
+	@scripts/need py:ensurepip python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.device: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.all: $(BIN)/python pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[trainer,dev]'
+	@touch $@ $(VENV)/.device
+
+# tflite-runtime ended at Python 3.11 and needs numpy 1: the runtime of a Raspberry Pi with Debian 12, in its own environment.
+$(TFLITE)/.done:
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then \
+	    $(PYTHON) -m venv $(TFLITE) && $(TFLITE)/bin/pip install --quiet 'tflite-runtime==2.14.0' 'numpy<2' 'opencv-python-headless<4.12'; \
+	else mkdir -p $(TFLITE) && echo "note: tflite-runtime has wheels for Python 3.11 only; its tests are skipped"; fi
+	@touch $@

@@ -1,0 +1,50 @@
+"""From a configuration to the stages it asks for."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+from edge.bundle import load_bundle
+from edge.classify import Classifier
+from edge.config import Config
+from edge.decide import Decider, Rules
+from edge.detect import CenterFace, Detector, YuNet
+from edge.errors import InputMissing
+from edge.pipeline import Pipeline
+from edge.places import default_bundle
+from edge.third_party import is_present, locate
+from edge.track import Tracker
+
+log = logging.getLogger(__name__)
+
+RUN_MIN_FACE_PX: Final = 32
+STILL_MIN_FACE_PX: Final = 20
+
+
+def open_detector(config: Config) -> Detector:
+    """The detector asked for; ``auto`` is YuNet where its file is present, else CenterFace."""
+    name, long_side_px = config.detector.name, config.detector.long_side_px
+    if name == "auto":
+        if not is_present("yunet") and not is_present("centerface"):
+            raise InputMissing("no face detector is on this machine: run 'edge model fetch'")
+        name = "yunet" if is_present("yunet") else "centerface"
+    path = locate(name)
+    log.info("detector %s at %d px, %s", name, long_side_px, path)
+    return YuNet(path, long_side_px=long_side_px) if name == "yunet" else CenterFace(path, long_side_px=long_side_px)
+
+
+def open_classifier(config: Config) -> Classifier:
+    """The classifier of the bundle asked for, checked and run once."""
+    path = Path(config.classifier.bundle) if config.classifier.bundle else default_bundle()
+    classifier = Classifier(load_bundle(path), config.classifier.threads)
+    log.info("model %s on %s", classifier.model, classifier.runtime)
+    return classifier
+
+
+def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -> Pipeline:
+    rules = Rules(max_looks=config.decide.max_looks, change_s=config.decide.change_s)
+    min_face_px = config.detector.min_face_px or RUN_MIN_FACE_PX
+    tracker = Tracker(config.track.return_s, detector.sure_score)
+    return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px)

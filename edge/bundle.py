@@ -1,0 +1,195 @@
+"""A model bundle: one folder that holds a model and all that is needed to use it right.
+
+``bundle.json`` lists every other file with SHA-256 and size. All of it is checked before any of it is loaded; the model
+is handed on as the very bytes that were checked. The format is written down in docs/bundle.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from edge.errors import DataError, InputMissing
+from edge.records import INCORRECT, MASK, NO_MASK
+
+SCHEMA: Final = 1
+MANIFEST: Final = "bundle.json"
+SIGNATURE: Final = "bundle.json.sig"
+TASKS: Final = ("classifier", "detector")
+LABELS: Final = ((MASK, NO_MASK), (MASK, NO_MASK, INCORRECT))
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+MAX_MANIFEST_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """What the bundle says of a tensor; it must agree with the model. shape: with the batch first."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """p = softmax((logits + bias) / temperature), set on held-out faces (Guo et al., "On Calibration of Modern Neural
+    Networks", 2017)."""
+
+    temperature: float
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified classifier bundle.
+
+    tag: name ``@`` first 12 hex digits of bundle.json's SHA-256, as events carry it.
+    labels: in the order of the model's output. crop_margin: share of the box's longer side added on every side.
+    threshold: from this p_mask on a single face is called ``mask``. model: the checked bytes of model.tflite.
+    """
+
+    path: Path
+    name: str
+    version: str
+    tag: str
+    labels: tuple[str, ...]
+    input: TensorSpec
+    output: TensorSpec
+    crop_margin: float
+    calibration: Calibration
+    threshold: float
+    model: bytes
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Verify a classifier bundle and read it. Raises InputMissing where there is none, DataError for a bad one."""
+    manifest, tag, files = verify_bundle(path)
+    if manifest["task"] != "classifier":
+        raise DataError(f"bundle {path} is for task {manifest['task']!r}: a classifier is needed")
+    labels = tuple(files["labels.txt"].decode().split("\n")[:-1]) if "labels.txt" in files else ()
+    if labels not in LABELS:
+        raise DataError(
+            f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}: export it again"
+        )
+    try:
+        bundle = read_manifest(path, manifest, tag, labels, files["model.tflite"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}: export it again") from error
+    check_values(bundle)
+    return bundle
+
+
+def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
+    """Check names, sizes and hashes of all that a bundle lists, and that it holds nothing else.
+
+    Returns the manifest, the tag, and the checked bytes by file name.
+    """
+    raw = read_manifest_bytes(path)
+    try:
+        manifest = json.loads(raw)
+        name, listed = manifest["name"], manifest["files"]
+        wanted = {file: (str(entry["sha256"]), int(entry["size"])) for file, entry in listed.items()}
+        schema, task = manifest["schema"], manifest["task"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"bundle {path}: {MANIFEST} is not a manifest ({error!r}): copy or export it again") from error
+    if schema != SCHEMA or task not in TASKS:
+        raise DataError(
+            f"bundle {path}: schema {schema!r} task {task!r} is not known to this version: update mask-edge"
+        )
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise DataError(f"bundle {path}: name {name!r} must match {NAME.pattern}")
+    refuse_strangers(path, set(wanted))
+    files = {file: checked_bytes(path, file, *entry) for file, entry in wanted.items()}
+    if "model.tflite" not in files:
+        raise DataError(f"bundle {path} lists no model.tflite: export it again")
+    return manifest, f"{name}@{hashlib.sha256(raw).hexdigest()[:12]}", files
+
+
+def read_manifest_bytes(path: Path) -> bytes:
+    file = path / MANIFEST
+    if not file.is_file():
+        raise InputMissing(f"no model bundle at {path}: {MANIFEST} is not there; name a bundle folder with --model")
+    if file.is_symlink() or file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise DataError(f"bundle {path}: {MANIFEST} is a link or too large: copy it again")
+    return file.read_bytes()
+
+
+def refuse_strangers(path: Path, listed: set[str]) -> None:
+    """Links, paths that lead out, and files that nobody listed may not be in a bundle."""
+    for file in listed:
+        parts = PurePosixPath(file).parts
+        if not parts or file.startswith("/") or ".." in parts or "\\" in file:
+            raise DataError(f"bundle {path}: listed path {file!r} must be relative, without '..'")
+    for entry in walk(path):
+        relative = entry.relative_to(path).as_posix()
+        if entry.is_symlink():
+            raise DataError(f"bundle {path}: {relative} is a link: copy the bundle with its files")
+        if entry.is_file() and relative not in listed | {MANIFEST, SIGNATURE}:
+            raise DataError(f"bundle {path}: {relative} is not listed in {MANIFEST}: remove it")
+
+
+def walk(path: Path) -> Iterator[Path]:
+    """Everything below a folder, links not followed."""
+    for entry in sorted(path.iterdir()):
+        yield entry
+        if entry.is_dir() and not entry.is_symlink():
+            yield from walk(entry)
+
+
+def checked_bytes(path: Path, file: str, sha256: str, size: int) -> bytes:
+    target = path / file
+    if not target.is_file():
+        raise DataError(f"bundle {path}: {file} is missing: copy the bundle again")
+    found = target.stat().st_size
+    if found != size:
+        raise DataError(f"bundle {path}: {file} has {found:,} bytes instead of {size:,}: copy the bundle again")
+    data = target.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"bundle {path}: {file} was altered (SHA-256 differs): copy the bundle again")
+    return data
+
+
+def read_manifest(path: Path, manifest: dict[str, Any], tag: str, labels: tuple[str, ...], model: bytes) -> Bundle:
+    calibration = manifest["calibration"]
+    if manifest["input"]["colour"] != "RGB":
+        raise ValueError(f"colour order {manifest['input']['colour']!r}")
+    return Bundle(
+        path=path,
+        name=manifest["name"],
+        version=str(manifest["version"]),
+        tag=tag,
+        labels=labels,
+        input=tensor_spec(manifest["input"]),
+        output=tensor_spec(manifest["output"]),
+        crop_margin=float(manifest["crop_margin"]),
+        calibration=Calibration(float(calibration["temperature"]), tuple(float(b) for b in calibration["bias"])),
+        threshold=float(manifest["thresholds"][MASK]),
+        model=model,
+    )
+
+
+def tensor_spec(entry: dict[str, Any]) -> TensorSpec:
+    shape = tuple(int(n) for n in entry["shape"])
+    return TensorSpec(shape, str(entry["dtype"]), float(entry["scale"]), int(entry["zero_point"]))
+
+
+def check_values(bundle: Bundle) -> None:
+    """Refuse values that no classifier of ours can have."""
+    shape, count = bundle.input.shape, len(bundle.labels)
+    wrong = None
+    if not (len(shape) == 4 and shape[0] == 1 and shape[1] == shape[2] and shape[3] == 3):
+        wrong = f"input shape {shape} must be (1, side, side, 3)"
+    elif (bundle.input.dtype, bundle.output.dtype) != ("uint8", "uint8"):
+        wrong = f"tensors are {bundle.input.dtype} in, {bundle.output.dtype} out: both must be uint8"
+    elif bundle.output.shape != (1, count) or len(bundle.calibration.bias) != count:
+        wrong = f"{count} labels, but output shape {bundle.output.shape} and {len(bundle.calibration.bias)} biases"
+    elif not (0 <= bundle.crop_margin <= 1 and bundle.calibration.temperature > 0 and 0 < bundle.threshold < 1):
+        wrong = "crop_margin must be 0-1, temperature above 0, threshold between 0 and 1"
+    if wrong:
+        raise DataError(f"bundle {bundle.path}: {wrong}: export it again")

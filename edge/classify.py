@@ -1,0 +1,62 @@
+"""Mask or not: one face of one frame to a Reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.bundle import Bundle, TensorSpec
+from edge.errors import DataError
+from edge.interpreter import Interpreter, Tensor
+from edge.preprocess import crop_face
+from edge.records import INCORRECT, MASK, Box, ImageU8, Reading
+
+
+class Classifier:
+    """A bundle's model at work. Raises DataError where the bundle and its model disagree.
+
+    model: the bundle's tag, as events carry it. runtime: name and version of the TFLite runtime in use.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self._bundle = bundle
+        self._interpreter = Interpreter(bundle.model, threads)
+        check_tensor(bundle, "input", bundle.input, self._interpreter.input)
+        check_tensor(bundle, "output", bundle.output, self._interpreter.output)
+        self.model, self.runtime = bundle.tag, self._interpreter.runtime
+        self.threshold = bundle.threshold
+
+    def read(self, image_bgr: ImageU8, box: Box) -> Reading:
+        """Judge the face at ``box``. image_bgr: (height, width, 3) uint8; the box must touch it."""
+        return self.read_crop(crop_face(image_bgr, box, self._bundle.crop_margin, self._bundle.input.shape[1]))
+
+    def read_crop(self, crop_rgb: ImageU8) -> Reading:
+        """Judge a crop of the model's own size, (side, side, 3) uint8 RGB."""
+        return to_reading(self.raw(crop_rgb), self._bundle)
+
+    def raw(self, crop_rgb: ImageU8) -> npt.NDArray[np.uint8]:
+        """The model's own answer, (labels,) uint8 quantised logits."""
+        output: npt.NDArray[np.uint8] = self._interpreter.run(crop_rgb[np.newaxis])[0]
+        return output
+
+
+def to_reading(raw: npt.NDArray[Any], bundle: Bundle) -> Reading:
+    """Quantised logits to calibrated probabilities. raw: (labels,) uint8."""
+    # Widened first: 8-bit arithmetic would wrap around when the zero point is taken away.
+    logits = bundle.output.scale * (raw.astype(np.int32) - bundle.output.zero_point)
+    scaled = (logits + np.array(bundle.calibration.bias)) / bundle.calibration.temperature
+    shares = np.exp(scaled - scaled.max())
+    shares /= shares.sum()
+    by_label = dict(zip(bundle.labels, map(float, shares), strict=True))
+    rest = 1 - by_label[MASK]
+    return Reading(by_label[MASK], by_label.get(INCORRECT, 0.0) / rest if rest > 0 else 0.0)
+
+
+def check_tensor(bundle: Bundle, which: str, said: TensorSpec, found: Tensor) -> None:
+    same = (said.shape, said.dtype, said.zero_point) == (found.shape, found.dtype, found.zero_point)
+    if not (same and np.isclose(said.scale, found.scale, rtol=1e-4)):
+        raise DataError(
+            f"bundle {bundle.path}: bundle.json says {which} {said}, the model has {found}: export it again"
+        )

@@ -1,0 +1,204 @@
+"""The configuration: one TOML file into frozen dataclasses; every key, default, unit and range stands here.
+
+A key that is not listed is refused, with the nearest name. ``docs/config.md`` is made from the same table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import socket
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Final, get_args, get_type_hints
+
+from edge.errors import ConfigError, InputMissing
+from edge.places import SYSTEM_CONFIG
+
+DEVICE_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+DETECTORS: Final = ("auto", "yunet", "centerface")
+
+
+def key(
+    default: Any, says: str, *, low: float | None = None, high: float | None = None, among: tuple[Any, ...] = ()
+) -> Any:
+    """A configuration key: its default, what it does (with the unit), and what it may be."""
+    return field(default=default, metadata={"says": says, "low": low, "high": high, "among": among})
+
+
+def default_device_name() -> str:
+    """The host's name as far as a device name may hold it."""
+    return re.sub(r"[^a-z0-9_-]", "-", socket.gethostname().split(".")[0].lower())[:64] or "door"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceConfig:
+    name: str = field(
+        default_factory=default_device_name,
+        metadata={"says": "name in topics and events: 1-64 of a-z 0-9 _ -; default: the host's name"},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CameraConfig:
+    name: str = key("main", "name of the camera in events")
+    source: str = key(
+        "", "what to read: a file, a folder or glob of images, v4l2:/dev/video0, picamera2:0, rtsp://HOST/PATH"
+    )
+    width: int = key(1280, "width asked of a camera, pixels", low=1, high=10000)
+    height: int = key(720, "height asked of a camera, pixels", low=1, high=10000)
+    fps: float = key(15.0, "frames per second asked of a camera", low=0.1, high=240)
+    rotation: int = key(0, "degrees clockwise to turn the picture upright", among=(0, 90, 180, 270))
+    password_file: str = key("", "file that holds the password of an rtsp:// source")
+    read_timeout_s: float = key(10.0, "seconds without a frame until the camera counts as lost", low=1, high=120)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    name: str = key("auto", "auto (yunet where its file is, else centerface), yunet, centerface", among=DETECTORS)
+    min_face_px: int = key(
+        0,
+        "faces count from this shorter side on, pixels of the frame as captured; 0: 32 in run, 20 in classify",
+        low=0,
+        high=1000,
+    )
+    long_side_px: int = key(
+        640, "the frame's longer side is scaled to this before faces are looked for", low=160, high=1920
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierConfig:
+    bundle: str = key("", "model bundle folder; empty: the active one, else the shipped one")
+    threads: int = key(1, "CPU threads of the classifier", low=1, high=16)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackConfig:
+    return_s: float = key(2.0, "seconds a person may be away and still be the same person", low=0.5, high=60)
+
+
+@dataclass(frozen=True, slots=True)
+class DecideConfig:
+    max_looks: int = key(40, "good looks after which an unsettled person is called uncertain", low=5, high=1000)
+    change_s: float = key(1.0, "seconds a mask must be on or off before a change is told", low=0.3, high=30)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishConfig:
+    sinks: tuple[str, ...] = key((), "where events go: mqtt://[user@]host[:port], mqtts://..., jsonl:PATH")
+    drain_s: float = key(10.0, "seconds to wait at the end for events that are not delivered", low=0, high=600)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttConfig:
+    base_topic: str = key("", "base of the topics; empty: mask-edge/<device>")
+    password_file: str = key("", "file that holds the broker's password; systemd's credential mqtt_password goes first")
+    ca_file: str = key("", "CA certificates for mqtts://; empty: the system's")
+    cert_file: str = key("", "client certificate, PEM")
+    key_file: str = key("", "key of the client certificate, PEM")
+    allow_plaintext_password: bool = key(False, "send a password over plain mqtt:// to another host")
+    keepalive_s: int = key(30, "seconds between signs of life to the broker", low=5, high=600)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, checked. Sections are named after what they set."""
+
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    track: TrackConfig = field(default_factory=TrackConfig)
+    decide: DecideConfig = field(default_factory=DecideConfig)
+    publish: PublishConfig = field(default_factory=PublishConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+
+
+def load_config(path: Path | None) -> Config:
+    """Read a file; without one the system's where it exists, else all defaults. Raises ConfigError with every finding."""
+    if path is None:
+        path = SYSTEM_CONFIG
+        if not path.is_file():
+            return Config()
+    try:
+        raw = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputMissing(f"config file {path} is not there: name another with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {path} is not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
+    try:
+        return parse_config(raw)
+    except ConfigError as error:
+        raise ConfigError(f"config file {path}: {error}") from error
+
+
+def parse_config(raw: dict[str, Any]) -> Config:
+    """From parsed TOML to a checked Config; all findings at once, in one ConfigError."""
+    findings: list[str] = []
+    hints = get_type_hints(Config)
+    sections = {}
+    for name, value in raw.items():
+        if name not in hints:
+            findings.append(unknown(f"[{name}]" if isinstance(value, dict) else name, name, hints))
+        elif not isinstance(value, dict):
+            findings.append(f"{name} must be a section: write [{name}]")
+        else:
+            sections[name] = parse_section(name, hints[name], value, findings)
+    if not findings:
+        return Config(**sections)
+    raise ConfigError("; ".join(findings))
+
+
+def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: list[str]) -> Any:
+    hints = get_type_hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    values = {}
+    for name, value in raw.items():
+        where = f"{section}.{name}"
+        if name not in fields:
+            findings.append(unknown(where, name, fields))
+            continue
+        wrong = problem(value, hints[name], fields[name].metadata) or special_problem(where, value)
+        if wrong:
+            findings.append(f"{where} {wrong}, is {value!r}")
+        else:
+            values[name] = (
+                tuple(value) if isinstance(value, list) else hints[name](value) if hints[name] is float else value
+            )
+    return kind(**values)
+
+
+def unknown(where: str, name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{where} is not a known key" + (f": did you mean {near[0]}?" if near else f": one of {', '.join(known)}")
+
+
+def problem(value: Any, kind: type | UnionType, metadata: Any) -> str | None:
+    """What is wrong with a value, or None. TOML's whole numbers may stand for floats, never for booleans."""
+    if kind == tuple[str, ...]:
+        return (
+            None if isinstance(value, list) and all(isinstance(v, str) for v in value) else "must be a list of strings"
+        )
+    allowed = (int, float) if kind is float else kind if isinstance(kind, type) else get_args(kind)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        return f"must be {getattr(kind, '__name__', kind)}"
+    low, high, among = metadata.get("low"), metadata.get("high"), metadata.get("among")
+    if low is not None and not low <= value <= high:
+        return f"must be {low}-{high}"
+    if among and value not in among:
+        return f"must be one of {', '.join(map(str, among))}"
+    return None
+
+
+def special_problem(where: str, value: Any) -> str | None:
+    if where in ("device.name", "camera.name") and not DEVICE_NAME.fullmatch(value):
+        return "must be 1-64 of a-z 0-9 _ -"
+    if where == "mqtt.base_topic" and any(c in value for c in "+#\0"):
+        return "must not hold + or #"
+    return None

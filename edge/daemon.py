@@ -1,0 +1,97 @@
+"""From a configuration to a running daemon, and everything closed again at its end."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import signal
+from pathlib import Path
+from typing import Final
+
+from edge import __version__
+from edge.assemble import build_pipeline, open_classifier, open_detector
+from edge.classify import Classifier
+from edge.config import Config
+from edge.detect import Detector
+from edge.errors import ConfigError
+from edge.events import SCHEMA_VERSION, EventWriter
+from edge.run import Outlet, run, stopping
+from edge.sinks import MqttSettings, SinkSettings, open_sink
+from edge.sources import CameraSettings, Pace, Source, open_source
+
+log = logging.getLogger(__name__)
+
+EXIT_INTERRUPTED: Final = 130
+
+
+def run_daemon(config: Config, pace: Pace) -> int:
+    """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0)."""
+    with stopping() as stop:
+        detector, classifier = open_detector(config), open_classifier(config)
+        pipeline = build_pipeline(config, detector, classifier)
+        outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))
+        settings = sink_settings(config, info(detector, classifier))
+        with open_camera(config, pace) as source:
+            try:
+                outlet.sinks += [open_sink(spec, settings) for spec in config.publish.sinks]
+                run(source, pipeline, outlet, config.camera.read_timeout_s, stop)
+            finally:
+                outlet.close(config.publish.drain_s)
+        return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+def open_camera(config: Config, pace: Pace) -> Source:
+    camera = config.camera
+    settings = CameraSettings(width=camera.width, height=camera.height, fps=camera.fps, rotation=camera.rotation)
+    password = read_secret(Path(camera.password_file), "camera.password_file") if camera.password_file else None
+    return open_source(camera.source, pace=pace, settings=settings, password=password)
+
+
+def read_secret(path: Path, key: str) -> str:
+    """The first line of a file that holds a secret."""
+    try:
+        return path.read_text().split("\n", 1)[0]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: {path} cannot be read ({error}): correct the path or its permissions") from error
+
+
+def sink_settings(config: Config, about: dict[str, str | int]) -> SinkSettings:
+    mqtt = config.mqtt
+    settings = MqttSettings(
+        base_topic=mqtt.base_topic or None,
+        password_file=Path(mqtt.password_file) if mqtt.password_file else None,
+        ca_file=Path(mqtt.ca_file) if mqtt.ca_file else None,
+        cert_file=Path(mqtt.cert_file) if mqtt.cert_file else None,
+        key_file=Path(mqtt.key_file) if mqtt.key_file else None,
+        allow_plaintext_password=mqtt.allow_plaintext_password,
+        keepalive_s=mqtt.keepalive_s,
+    )
+    return SinkSettings(device=config.device.name, mqtt=settings, info=about)
+
+
+def info(detector: Detector, classifier: Classifier) -> dict[str, str | int]:
+    """What the ``info`` topic says of this installation; nothing secret."""
+    return {
+        "version": __version__,
+        "schema": SCHEMA_VERSION,
+        "model": classifier.model,
+        "detector": detector.name,
+        "runtime": classifier.runtime,
+        "hardware": hardware(),
+        "os": os_name(),
+    }
+
+
+def hardware() -> str:
+    """The board's own name where the device tree has one, else the machine type."""
+    try:
+        return Path("/proc/device-tree/model").read_text().strip("\0\n ")
+    except OSError:
+        return platform.machine()
+
+
+def os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()

@@ -1,0 +1,172 @@
+"""Looks at one person to at most one decision: pure arithmetic, no pixels, no clock, no I/O.
+
+A sequential test (Wald, "Sequential Tests of Statistical Hypotheses", 1945) adds up the log-odds of the looks and stops as
+soon as one side is sure. Looks a few milliseconds apart show nearly the same picture, so each counts by its quality and
+by the time since the look before. After the decision a change is told when the other answer has stood for a while.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.records import MASK, NO_MASK, UNCERTAIN, Label, Look, Verdict
+
+SURE: Final = 4.6  # log-odds of 1 wrong in 100: Wald's bound for both kinds of error
+FAIRLY_SURE: Final = 2.2  # 1 in 10: enough when no further look will come
+LOOK_LIMIT: Final = 3.5  # one look never says more than 97 to 3: a classifier's own certainty is not evidence of that
+FULL_LOOK_S: Final = 0.1  # looks closer together share one vote
+ROUNDING: Final = 1e-6  # a sum of twenty tenths of a second is not quite two
+MIN_LOOKS: Final = 2
+MIN_SPAN_S: Final = 0.2
+CHANGE_SURE: Final = 1.2  # mean log-odds over the window, against the label so far
+CHANGE_SHARE: Final = 0.85  # of the window's weight must be against it
+CHANGE_MIN_LOOKS: Final = 4
+DONE_MEMORY: Final = 1000  # who left lately; numbers only grow, so older ones cannot come back
+UNSEEN_IS_UNCERTAIN_S: Final = 1.0  # a person who never gave a good look is told of only when there that long
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """max_looks: good looks after which an unsettled person is ``uncertain``. change_s: how long the other answer has to
+    stand before a change is told, seconds."""
+
+    max_looks: int = 40
+    change_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Vote:
+    t_s: float
+    evidence: float  # log-odds, positive for mask, limited
+    weight: float  # 0-1
+    incorrect: float
+
+
+@dataclass(slots=True)
+class _Person:
+    first_s: float
+    looks: int = 0
+    weight: float = 0.0
+    total: float = 0.0  # weighted log-odds
+    incorrect: float = 0.0  # weighted share of badly worn among what spoke against a mask
+    last_vote_s: float = -math.inf
+    first_vote_s: float = 0.0
+    label: Label | None = None
+    recent: list[_Vote] = field(default_factory=list)
+
+
+class Decider:
+    """Watches the looks of all persons. Nothing it is given makes it decide twice for one person."""
+
+    def __init__(self, rules: Rules = Rules()) -> None:
+        self._rules = rules
+        self._persons: dict[int, _Person] = {}
+        self._done: deque[int] = deque(maxlen=DONE_MEMORY)
+
+    def observe(self, looks: Iterable[Look]) -> list[Verdict]:
+        """Looks of one frame, at most one a person; their order says nothing. Looks at persons who left are ignored."""
+        verdicts = []
+        for look in sorted(looks, key=lambda k: k.person):
+            if look.person not in self._done:
+                person = self._persons.setdefault(look.person, _Person(first_s=look.t_s))
+                verdicts += self._observe(look, person)
+        return verdicts
+
+    def leave(self, person_id: int, stayed_s: float) -> list[Verdict]:
+        """A person is gone: decided now at the latest, then left. Nothing for one who was hardly there."""
+        person = self._persons.pop(person_id, None)
+        if person is None:
+            return []
+        self._done.append(person_id)
+        verdicts = []
+        if person.label is None:
+            if not person.looks and stayed_s < UNSEEN_IS_UNCERTAIN_S:
+                return []
+            verdicts.append(self._decide(person_id, person, self._leaning(person)))
+        label = person.label or UNCERTAIN
+        left = Verdict("left", person_id, label, probability(person.total), person.looks, stayed_s=round(stayed_s, 3))
+        return [*verdicts, left]
+
+    def _observe(self, look: Look, person: _Person) -> list[Verdict]:
+        vote = weigh(look, person.last_vote_s)
+        if vote is None:
+            return []
+        count(person, vote)
+        person.recent = [v for v in person.recent if look.t_s - v.t_s <= 2 * self._rules.change_s] + [vote]
+        if person.label is None:
+            label = self._settled(person)
+            return [self._decide(look.person, person, label)] if label else []
+        return self._changed(look, person)
+
+    def _settled(self, person: _Person) -> Label | None:
+        """The sequential test: sure, out of looks, or not yet."""
+        span_s = person.last_vote_s - person.first_vote_s
+        if person.looks >= MIN_LOOKS and span_s >= MIN_SPAN_S and abs(person.total) >= SURE:
+            return MASK if person.total > 0 else NO_MASK
+        return UNCERTAIN if person.weight >= self._rules.max_looks - ROUNDING else None
+
+    def _leaning(self, person: _Person) -> Label:
+        """No further look will come."""
+        if person.looks < MIN_LOOKS or abs(person.total) < FAIRLY_SURE:
+            return UNCERTAIN
+        return MASK if person.total > 0 else NO_MASK
+
+    def _decide(self, person_id: int, person: _Person, label: Label) -> Verdict:
+        person.label = label
+        incorrect = label == NO_MASK and person.incorrect > person.weight / 2
+        return Verdict("decided", person_id, label, probability(person.total), person.looks, incorrect)
+
+    def _changed(self, look: Look, person: _Person) -> list[Verdict]:
+        votes = [v for v in person.recent if look.t_s - v.t_s <= self._rules.change_s + FULL_LOOK_S]
+        now = opposite(votes, look.t_s, person.label, self._rules.change_s)
+        if now is None or person.label is None:
+            return []
+        was, person.label = person.label, now
+        person.total, person.weight = sum(v.evidence * v.weight for v in votes), sum(v.weight for v in votes)
+        person.incorrect = sum(v.incorrect * v.weight for v in votes)
+        incorrect = now == NO_MASK and person.incorrect > person.weight / 2
+        return [Verdict("changed", look.person, now, probability(person.total), person.looks, incorrect, was=was)]
+
+
+def weigh(look: Look, last_vote_s: float) -> _Vote | None:
+    """A look as a vote, or None where it does not count."""
+    p = look.reading.p_mask
+    weight = look.quality * min(1.0, (look.t_s - last_vote_s) / FULL_LOOK_S)
+    if not (weight > 0 and 0 <= p <= 1):
+        return None
+    evidence = max(-LOOK_LIMIT, min(LOOK_LIMIT, log_odds(p)))
+    return _Vote(look.t_s, evidence, weight, (1 - p) * look.reading.p_incorrect)
+
+
+def count(person: _Person, vote: _Vote) -> None:
+    if not person.looks:
+        person.first_vote_s = vote.t_s
+    person.looks += 1
+    person.weight += vote.weight
+    person.total += vote.weight * vote.evidence
+    person.incorrect += vote.weight * vote.incorrect
+    person.last_vote_s = vote.t_s
+
+
+def opposite(votes: list[_Vote], now_s: float, label: Label | None, change_s: float) -> Label | None:
+    """The other label, where the votes of the last ``change_s`` stand for it almost all and clearly."""
+    weight = sum(v.weight for v in votes)
+    if len(votes) < CHANGE_MIN_LOOKS or not weight or now_s - votes[0].t_s < change_s:
+        return None
+    mean = sum(v.weight * v.evidence for v in votes) / weight
+    new: Label = MASK if mean > 0 else NO_MASK
+    share = sum(v.weight for v in votes if (v.evidence > 0) == (mean > 0)) / weight
+    return new if new != label and abs(mean) >= CHANGE_SURE and share >= CHANGE_SHARE else None
+
+
+def log_odds(p: float) -> float:
+    bounded = min(max(p, 1e-6), 1 - 1e-6)
+    return math.log(bounded / (1 - bounded))
+
+
+def probability(total: float) -> float:
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))

@@ -1,0 +1,80 @@
+"""How the stages are joined: short enough to read in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from edge.decide import Decider
+from edge.detect import Detector
+from edge.quality import quality
+from edge.records import Box, Frame, ImageU8, Look, Reading, Sighting, Verdict
+from edge.track import Gone, Tracker
+
+TRACKED_SHARE: Final = 0.7  # a face somewhat under the limit keeps its person: nobody at the limit is met twice
+
+
+class Reader(Protocol):
+    """What the pipeline needs of a classifier."""
+
+    def read(self, image_bgr: ImageU8, box: Box) -> Reading: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A verdict, the frame in which it was reached, and where the person was last seen (pixels)."""
+
+    verdict: Verdict
+    box: Box
+    frame: int
+    t_s: float
+    utc_s: float
+
+
+class Pipeline:
+    """Frames to verdicts. A stage knows its input and its output, not its neighbours; only this class knows them all.
+
+    min_face_px: smaller faces (shorter side of the box) do not count.
+    """
+
+    def __init__(
+        self, detector: Detector, tracker: Tracker, classifier: Reader, decider: Decider, min_face_px: float
+    ) -> None:
+        self._detector = detector
+        self._tracker = tracker
+        self._classifier = classifier
+        self._decider = decider
+        self._min_face_px = min_face_px
+        self._last_box: dict[int, Box] = {}
+        self._last_frame: Frame | None = None
+
+    def process(self, frame: Frame) -> list[Told]:
+        """One frame; what became known by it, in order: who left, then who was decided or changed."""
+        self._last_frame = frame
+        faces = [
+            f for f in self._detector.find(frame.image_bgr) if f.box.shorter_px >= TRACKED_SHARE * self._min_face_px
+        ]
+        tracked = self._tracker.update(frame.t_s, faces)
+        left = self._leave(tracked.gone, frame)
+        self._last_box |= {s.person: s.face.box for s in tracked.sightings}
+        verdicts = self._decider.observe(self._look(frame, s) for s in tracked.sightings)
+        return left + [self._tell(v, frame) for v in verdicts]
+
+    def finish(self) -> list[Told]:
+        """The source ended: everyone still open is decided and leaves."""
+        return self._leave(self._tracker.finish(), self._last_frame) if self._last_frame else []
+
+    def _look(self, frame: Frame, sighting: Sighting) -> Look:
+        """Only a face found in this very frame is judged; one that would not count is not even cut out."""
+        weight = quality(frame.image_bgr, sighting.face, self._min_face_px)
+        reading = self._classifier.read(frame.image_bgr, sighting.face.box) if weight > 0 else Reading(0.5, 0.0)
+        return Look(sighting.person, frame.t_s, reading, weight)
+
+    def _leave(self, gone: tuple[Gone, ...], frame: Frame) -> list[Told]:
+        told = [self._tell(v, frame) for g in gone for v in self._decider.leave(g.person, g.stayed_s)]
+        for g in gone:
+            self._last_box.pop(g.person, None)
+        return told
+
+    def _tell(self, verdict: Verdict, frame: Frame) -> Told:
+        return Told(verdict, self._last_box[verdict.person], frame.index, frame.t_s, frame.utc_s)

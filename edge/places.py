@@ -1,0 +1,49 @@
+"""Where things are on this machine; nothing is created here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+PACKAGE: Final = Path(__file__).resolve().parent
+SYSTEM_STATE: Final = Path("/var/lib/mask-edge")
+SYSTEM_CONFIG: Final = Path("/etc/mask-edge/config.toml")
+SHIPPED_BUNDLE: Final = "mask-mnv2"
+
+
+def checkout() -> Path | None:
+    """The source tree this package runs from, or None where it is installed."""
+    root = PACKAGE.parent
+    return root if (root / "models" / "third_party.toml").is_file() else None
+
+
+def shipped_models() -> Path:
+    """The folder with the bundle and the list of third-party files that came with this version."""
+    root = checkout()
+    return root / "models" if root else PACKAGE / "_models"
+
+
+def state_dir() -> Path:
+    """systemd's state folder where it is set, the system's where it may be written, else the user's (XDG)."""
+    given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    if os.access(SYSTEM_STATE, os.W_OK):
+        return SYSTEM_STATE
+    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(home) / "mask-edge"
+
+
+def third_party_dirs() -> tuple[Path, ...]:
+    """Where fetched model files are looked for; the first is where they are put."""
+    root = checkout()
+    local = (root / "models" / "third_party",) if root else ()
+    system = () if state_dir() == SYSTEM_STATE else (SYSTEM_STATE / "third_party",)
+    return (*local, state_dir() / "third_party", *system)
+
+
+def default_bundle() -> Path:
+    """The active model of this machine, else the one that came with this version."""
+    active = state_dir() / "models" / "active"
+    return active if active.exists() else shipped_models() / SHIPPED_BUNDLE

@@ -1,0 +1,184 @@
+"""Events to an MQTT broker: each at least once, in order, whatever the network does meanwhile.
+
+A thread of its own connects, delivers and connects again; the pipeline only puts events down and goes on. A broker that
+is away, slow or unfriendly never ends the run and never holds up a frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import Final
+
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from edge.errors import Undelivered
+from edge.events import Event
+from edge.sinks.mqtt_address import find_password, parse_address, tls_context
+from edge.sinks.mqtt_endings import Ended, How
+from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Closing, Line, Session
+from edge.sinks.pending import Pending
+from edge.sinks.settings import SinkSettings
+from edge.topics import check_base, check_name, default_base
+
+log = logging.getLogger(__name__)
+
+_HURRIED_PAUSE_S: Final = 0.5  # between attempts once the run is ending: little time is left
+_NAMES: Final = {MQTTProtocolVersion.MQTTv5: "MQTT 5", MQTTProtocolVersion.MQTTv311: "MQTT 3.1.1"}
+
+
+class MqttSink:
+    """The sink ``mqtt://[user@]host[:port]``.
+
+    Raises ConfigError for an address, a password or a certificate that cannot be used; never for a broker that is away.
+    """
+
+    wants_more = True
+
+    def __init__(self, spec: str, settings: SinkSettings) -> None:
+        self._line = _line(spec, settings)
+        self.name = str(self._line.address)
+        self._pending = Pending(settings.mqtt.max_pending)
+        self._closing = Closing()
+        self._backoff = Backoff(settings.mqtt.retry_min_s, settings.mqtt.retry_max_s)
+        self._session: Session | None = None  # the one that serves just now
+        self._trouble = "no connection yet"
+        self._has_told_drop = False
+        self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_online(self) -> bool:
+        """The broker took our login, and nothing is known against the connection."""
+        return self._session is not None
+
+    @property
+    def waiting(self) -> int:
+        """Events that the broker has not acknowledged."""
+        return len(self._pending)
+
+    @property
+    def dropped(self) -> int:
+        """Events given up because too many waited."""
+        return self._pending.dropped
+
+    def publish(self, event: Event, payload: bytes) -> None:
+        self._pending.put(event.seq, payload)
+        self._tell_drop()
+        session = self._session  # one that begins just now looks into pending by itself
+        if session is not None:
+            session.wake()
+
+    def close(self, drain_s: float) -> None:
+        """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""
+        self._closing.begin(drain_s)
+        session = self._session  # read after the line above: a session that begins just now sees the end by itself
+        if session is not None:
+            session.wake()
+        if session is not None or self.waiting:  # else there is nothing to wait for, not even a broker
+            self._thread.join(drain_s + FAREWELL_S + 2 * HANG_UP_S)
+        if self.waiting:
+            raise Undelivered(
+                f"{self.waiting} events could not be delivered to {self.name} ({self._trouble}): "
+                "check the broker, then run again"
+            )
+
+    def _run(self) -> None:
+        while not self._is_over():
+            try:
+                ended = self._connect_and_serve()
+            except Exception:
+                # Ours, whatever it is; but a door must not fall silent for it.
+                log.exception("mqtt: unexpected fault, trying again")
+                ended = Ended(How.LOST, "unexpected fault")
+            if ended.how is How.FINISHED:
+                return
+            self._pause(self._tell(ended))
+
+    def _connect_and_serve(self) -> Ended:
+        """One round: MQTT 5 first, and 3.1.1 at once where the broker does not know it."""
+        ended = self._one_session(MQTTProtocolVersion.MQTTv5)
+        if ended.how is How.UNANSWERED and not self._is_over():
+            ended = self._one_session(MQTTProtocolVersion.MQTTv311)
+        return ended
+
+    def _one_session(self, version: MQTTProtocolVersion) -> Ended:
+        session = Session(self._line, self._pending, self._closing, version)
+        try:
+            refused = session.dial()
+            if refused is not None:
+                return refused
+            log.info("mqtt: connected to %s by %s as %s", self.name, _NAMES[version], self._line.client_id)
+            self._trouble = ""
+            self._session = session
+            return session.serve()
+        finally:
+            self._session = None
+            session.hang_up()
+            if session.was_acknowledged:
+                self._backoff.reset()
+            for complaint in session.complaints[:1]:
+                log.warning("mqtt: %s: %s", self.name, complaint)
+
+    def _tell(self, ended: Ended) -> float:
+        """Log what is new; returns the pause before the next attempt, seconds."""
+        is_slow = ended.how is How.REFUSED
+        pause_s = self._line.settings.refused_retry_s if is_slow else self._backoff.next_s()
+        level = logging.DEBUG if ended.why == self._trouble else logging.ERROR if is_slow else logging.WARNING
+        self._trouble = ended.why
+        log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
+        return pause_s
+
+    def _pause(self, pause_s: float) -> None:
+        if self._closing.has_begun:
+            time.sleep(min(pause_s, _HURRIED_PAUSE_S))
+        else:
+            self._closing.wait_begun(pause_s)
+
+    def _is_over(self) -> bool:
+        return self._closing.left_s == 0 or (self._closing.has_begun and not self.waiting)
+
+    def _tell_drop(self) -> None:
+        if self._pending.dropped and not self._has_told_drop:
+            self._has_told_drop = True
+            log.error(
+                "mqtt: %s: more than %d events wait; from now on the oldest are dropped",
+                self.name,
+                self._line.settings.max_pending,
+            )
+
+
+class Backoff:
+    """Pauses that grow from ``min_s`` to ``max_s``, drawn at random below a doubling limit.
+
+    Random, because a hundred doors that lost their broker together must not all come back together.
+    """
+
+    def __init__(self, min_s: float, max_s: float) -> None:
+        self._min_s = min_s
+        self._max_s = max_s
+        self._limit_s = min_s
+
+    def next_s(self) -> float:
+        self._limit_s = min(self._max_s, self._limit_s * 2)
+        return random.uniform(self._min_s, self._limit_s)
+
+    def reset(self) -> None:
+        self._limit_s = self._min_s
+
+
+def _line(spec: str, settings: SinkSettings) -> Line:
+    device = check_name("device", settings.device)
+    base = settings.mqtt.base_topic
+    address = parse_address(spec)
+    return Line(
+        address=address,
+        password=find_password(address, settings.mqtt),
+        tls=tls_context(settings.mqtt) if address.is_tls else None,
+        client_id=f"mask-edge-{device}",
+        base_topic=default_base(device) if base is None else check_base(base),
+        info=dict(settings.info),
+        settings=settings.mqtt,
+    )

@@ -1,0 +1,308 @@
+"""One connection to the broker, from the dial to its end.
+
+Two threads meet here: paho's network thread, whose callbacks only put notes into a queue, and the sender, which does
+all the rest. So no callback can fail (an exception in one silently ends paho's thread), and no lock is needed.
+
+Each connection has a paho client of its own. One that connects again by itself sends its old messages in between ours,
+waits without jitter, and keeps to itself why it failed; a fresh one has no past.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from edge.sinks.mqtt_address import Address
+from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal
+from edge.sinks.pending import Pending
+from edge.sinks.settings import MqttSettings
+from edge.topics import OFFLINE, ONLINE, availability_topic, event_topic, info_topic
+
+WINDOW: Final = 20  # unacknowledged messages at most; a broker may allow less (its receive maximum)
+FAREWELL_S: Final = 2.0  # for the broker to acknowledge our ``offline``
+HANG_UP_S: Final = 1.0  # for paho's thread to notice that its socket is gone
+_STATE: Final = 0  # stands for "no event" where a message's event number is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is the same for every connection of a run."""
+
+    address: Address
+    password: str | None = field(repr=False)
+    tls: ssl.SSLContext | None
+    client_id: str
+    base_topic: str
+    info: dict[str, str | int]
+    settings: MqttSettings
+
+
+class Closing:
+    """The end of the run, and how long the last events may take."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+        self._deadline_mono_s = 0.0
+
+    def begin(self, drain_s: float) -> None:
+        self._deadline_mono_s = time.monotonic() + max(drain_s, 0.0)
+        self._begun.set()
+
+    @property
+    def has_begun(self) -> bool:
+        return self._begun.is_set()
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the deadline, never below 0; None while the run goes on."""
+        return max(0.0, self._deadline_mono_s - time.monotonic()) if self.has_begun else None
+
+    def wait_begun(self, timeout_s: float) -> bool:
+        return self._begun.wait(timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """CONNACK."""
+
+    reason: ReasonCode
+    receive_maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Acked:
+    """PUBACK."""
+
+    mid: int
+    reason: ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class _Down:
+    """The connection is gone. reason: the broker's own, where it gave one."""
+
+    reason: ReasonCode | None
+
+
+class _Wake:
+    """There is a new event, or the run ends."""
+
+
+_Note = _Answered | _Acked | _Down | _Wake
+
+
+class _Client(paho.Client):
+    """paho's client, which also tells when its network thread ends, whatever ends it."""
+
+    on_end: Callable[[], None]
+
+    def loop_forever(self, *args: Any, **kwargs: Any) -> MQTTErrorCode:
+        try:
+            return super().loop_forever(*args, **kwargs)
+        finally:
+            self.on_end()
+
+
+class Session:
+    """Dial, serve, be gone. One thread calls everything but ``wake``."""
+
+    def __init__(self, line: Line, pending: Pending, closing: Closing, version: MQTTProtocolVersion) -> None:
+        self._line = line
+        self._pending = pending
+        self._closing = closing
+        self._version = version
+        self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
+        self._thread_ended = threading.Event()
+        self._in_flight: dict[int, int] = {}  # paho's message id -> event number, _STATE for our own topics
+        self._fed_seq = 0
+        self._window = WINDOW
+        self._progress_mono_s = time.monotonic()
+        self.was_acknowledged = False
+        self.complaints: list[str] = []  # what the broker refused of our own topics
+        self._client = self._new_client()
+
+    def wake(self) -> None:
+        """Look into ``pending`` again. Any thread."""
+        self._notes.put(_Wake())
+
+    def dial(self) -> Ended | None:
+        """Connect and log in; None where the broker took us."""
+        address, settings = self._line.address, self._line.settings
+        try:
+            # Not connect_async: it would keep to itself why there is no connection.
+            self._client.connect(address.host, address.port, settings.keepalive_s)
+        except (OSError, ValueError) as err:  # ValueError: a host name that cannot be one
+            return Ended(How.LOST, dial_error(address, err))
+        self._client.loop_start()
+        return self._await_answer(time.monotonic() + settings.connect_timeout_s)
+
+    def serve(self) -> Ended:
+        """Say ``online``, then deliver events until the connection or the run ends."""
+        self._say(availability_topic(self._line.base_topic), ONLINE)
+        info = json.dumps(self._line.info, separators=(",", ":")).encode()
+        self._send(info_topic(self._line.base_topic), info, _STATE, is_json=True)
+        while True:
+            self._feed()
+            if self._is_done():
+                return self._farewell()
+            ended = self._take(self._next_note(self._patience_s()))
+            if ended is not None:
+                return ended
+            if self._ack_age_s() >= self._line.settings.ack_timeout_s:
+                return Ended(How.LOST, f"no acknowledgement for {self._ack_age_s():.0f} s")
+
+    def hang_up(self) -> None:
+        """Let go of the connection without a word: the broker then publishes our will."""
+        sock = self._client.socket()
+        if not isinstance(sock, socket.socket):
+            return
+        with contextlib.suppress(OSError):  # the other end was quicker
+            sock.shutdown(socket.SHUT_RDWR)
+        # Not loop_stop: it waits for every acknowledgement, without a limit.
+        self._thread_ended.wait(HANG_UP_S)
+
+    # The network thread's side: paho calls these. They do nothing that could fail.
+
+    def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, granted: Properties | None) -> None:
+        self._notes.put(_Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
+
+    def _on_publish(self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
+        self._notes.put(_Acked(mid, reason))
+
+    def _on_disconnect(
+        self, _c: object, _u: object, flags: paho.DisconnectFlags, reason: ReasonCode, _p: object
+    ) -> None:
+        self._notes.put(_Down(reason if flags.is_disconnect_packet_from_server else None))
+
+    def _on_end(self) -> None:
+        self._thread_ended.set()
+        self._notes.put(_Down(None))
+
+    # The sender's side.
+
+    def _new_client(self) -> _Client:
+        line = self._line
+        client = _Client(
+            CallbackAPIVersion.VERSION2, client_id=line.client_id, protocol=self._version, reconnect_on_failure=False
+        )
+        client.connect_timeout = line.settings.connect_timeout_s
+        client.max_inflight_messages_set(0)  # the window is ours
+        client.will_set(availability_topic(line.base_topic), OFFLINE, qos=1, retain=True)
+        if line.address.user is not None:
+            client.username_pw_set(line.address.user, line.password)
+        if line.tls is not None:
+            client.tls_set_context(line.tls)
+        client.on_connect = self._on_connect
+        client.on_publish = self._on_publish
+        client.on_disconnect = self._on_disconnect
+        client.on_end = self._on_end
+        return client
+
+    def _await_answer(self, deadline_mono_s: float) -> Ended | None:
+        while True:
+            note = self._next_note(max(0.0, deadline_mono_s - time.monotonic()))
+            if isinstance(note, _Answered):
+                self._window = min(WINDOW, note.receive_maximum)
+                return refusal(note.reason) if note.reason.is_failure else None
+            if isinstance(note, _Down):
+                return Ended(How.UNANSWERED, "it closed the connection without an answer (wrong port? TLS wanted?)")
+            if note is None:
+                return Ended(How.LOST, "it does not answer (is it an MQTT broker?)")
+
+    def _feed(self) -> None:
+        """Hand events to paho, in order, as far as the window allows."""
+        while len(self._in_flight) < self._window:
+            waiting = self._pending.next(self._fed_seq)
+            if waiting is None:
+                return
+            self._send(event_topic(self._line.base_topic), waiting.payload, waiting.seq, is_json=True)
+            self._fed_seq = waiting.seq
+
+    def _say(self, topic: str, payload: bytes) -> int:
+        return self._send(topic, payload, _STATE, is_json=False)
+
+    def _send(self, topic: str, payload: bytes, seq: int, *, is_json: bool) -> int:
+        """One message, QoS 1; what is not an event is retained. Returns paho's id for it.
+
+        What paho answers is not looked at: it says "no connection" and sends nevertheless, or "done" and does not.
+        Only an acknowledgement counts.
+        """
+        if not self._in_flight:
+            self._progress_mono_s = time.monotonic()
+        sent = self._client.publish(topic, payload, qos=1, retain=seq == _STATE, properties=self._properties(is_json))
+        self._in_flight[sent.mid] = seq
+        return sent.mid
+
+    def _properties(self, is_json: bool) -> Properties | None:
+        if not is_json or self._version != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ContentType = "application/json"
+        return properties
+
+    def _next_note(self, timeout_s: float | None) -> _Note | None:
+        try:
+            return self._notes.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def _patience_s(self) -> float | None:
+        """How long nothing needs to happen; None is for ever, until a note comes."""
+        limits = [] if self._closing.left_s is None else [self._closing.left_s]
+        if self._in_flight:
+            limits.append(max(0.0, self._line.settings.ack_timeout_s - self._ack_age_s()))
+        return min(limits, default=None)
+
+    def _ack_age_s(self) -> float:
+        """How long the broker has owed us an acknowledgement without giving any; 0 where it owes none."""
+        return time.monotonic() - self._progress_mono_s if self._in_flight else 0.0
+
+    def _take(self, note: _Note | None) -> Ended | None:
+        if isinstance(note, _Acked):
+            return self._acked(note)
+        if isinstance(note, _Down):
+            return loss(note.reason)
+        return None
+
+    def _acked(self, note: _Acked) -> Ended | None:
+        seq = self._in_flight.pop(note.mid, _STATE)
+        self._progress_mono_s = time.monotonic()
+        if not note.reason.is_failure:
+            self.was_acknowledged = True
+            self._pending.ack(seq)
+            return None
+        why = f"it takes nothing below {self._line.base_topic}/ ({note.reason}): see the broker's access rules"
+        if seq != _STATE:
+            return Ended(How.REFUSED, why)
+        self.complaints.append(why)
+        return None
+
+    def _is_done(self) -> bool:
+        left_s = self._closing.left_s
+        return left_s is not None and (left_s == 0 or (not len(self._pending) and not self._in_flight))
+
+    def _farewell(self) -> Ended:
+        """Say ``offline`` ourselves: a disconnect in good order takes back the will."""
+        mid = self._say(availability_topic(self._line.base_topic), OFFLINE)
+        deadline = time.monotonic() + FAREWELL_S
+        while mid in self._in_flight and (left_s := deadline - time.monotonic()) > 0:
+            if self._take(self._next_note(left_s)) is not None:
+                break
+        if mid not in self._in_flight:
+            self._client.disconnect()
+            self._thread_ended.wait(HANG_UP_S)
+        return Ended(How.FINISHED, "we are done")  # without the acknowledgement: hang_up, and the will says it

@@ -1,0 +1,80 @@
+"""What a sink must be told, and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from edge.events import Event
+
+
+class Sink(Protocol):
+    """Where events go. Used by one thread.
+
+    name: as the user wrote it, for messages; holds no secret.
+    wants_more: False once nobody reads any longer; a run whose sinks all say so may end, quietly.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def wants_more(self) -> bool: ...
+
+    def publish(self, event: Event, payload: bytes) -> None:
+        """Take the event; returns at once, whatever the network does.
+
+        payload: the event's bytes, encoded once by the caller and equal in all sinks.
+        """
+
+    def close(self, drain_s: float) -> None:
+        """Deliver what is left for at most ``drain_s`` seconds, then let go.
+
+        Raises Undelivered that says how many events are left.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """Section ``mqtt`` of the configuration.
+
+    base_topic: None is ``mask-edge/<device>``.
+    password_file: its first line is the password; None looks for systemd's credential ``mqtt_password``.
+    ca_file: who may sign the broker's certificate; None is what the system trusts.
+    cert_file, key_file: the device's own certificate, where the broker asks for one.
+    allow_plaintext_password: let a password travel over plain ``mqtt://`` to another machine.
+    keepalive_s: the broker calls us offline after one and a half of these without a sign of life.
+    connect_timeout_s: per attempt, for TCP, TLS and the broker's answer each.
+    ack_timeout_s: a broker that acknowledges nothing for this long is left and dialled again (two keepalives).
+    retry_min_s, retry_max_s: pauses between attempts grow from one to the other, with jitter.
+    refused_retry_s: the pause after a refused login; nobody mends a password in seconds.
+    max_pending: events held while the broker is away; beyond them the oldest are dropped and counted.
+    """
+
+    base_topic: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    allow_plaintext_password: bool = False
+    keepalive_s: int = 30
+    connect_timeout_s: float = 10.0
+    ack_timeout_s: float = 60.0
+    retry_min_s: float = 1.0
+    retry_max_s: float = 60.0
+    refused_retry_s: float = 60.0
+    max_pending: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """What every sink of a run is told.
+
+    info: what this installation is, for ``.../info``; nothing secret (version, schema, model, detector, runtime, ...).
+    """
+
+    device: str
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    info: Mapping[str, str | int] = field(default_factory=dict)

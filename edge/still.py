@@ -1,0 +1,151 @@
+"""Still images: `edge classify`. Each picture stands for itself; one that cannot be read does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+
+from edge.annotate import draw_face
+from edge.classify import Classifier
+from edge.detect import Detector
+from edge.errors import DataError, InputMissing, OutputError
+from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
+from edge.sources.images import IMAGE_SUFFIXES, read_image
+
+JPEG_QUALITY: Final = 90
+
+
+@dataclass(frozen=True, slots=True)
+class StillFace:
+    """label: ``mask`` or ``no_mask``; incorrect: a mask is there, nose or mouth bare (only with ``no_mask``)."""
+
+    box: Box
+    score: float
+    label: str
+    p_mask: float
+    incorrect: bool
+
+
+class StillJudge:
+    """Finds and labels the faces of one picture. min_face_px: shorter side of the box, pixels of the picture."""
+
+    def __init__(self, detector: Detector, classifier: Classifier, min_face_px: float) -> None:
+        self._detector = detector
+        self._classifier = classifier
+        self._min_face_px = min_face_px
+
+    def judge(self, image_bgr: ImageU8) -> list[StillFace]:
+        """Faces of (height, width, 3) uint8, from large to small."""
+        found = [f for f in self._detector.find(image_bgr) if f.box.shorter_px >= self._min_face_px]
+        return [
+            label_face(f.box, f.score, self._classifier.read(image_bgr, f.box), self._classifier.threshold)
+            for f in found
+        ]
+
+
+def label_face(box: Box, score: float, reading: Reading, threshold: float) -> StillFace:
+    label = MASK if reading.p_mask >= threshold else NO_MASK
+    return StillFace(box, score, label, reading.p_mask, label == NO_MASK and reading.p_incorrect > 0.5)
+
+
+def expand(arguments: Sequence[str]) -> Iterator[str]:
+    """Images as named; a folder stands for the images in it, in the order of their names."""
+    for argument in arguments:
+        if not Path(argument).is_dir():
+            yield argument
+            continue
+        names = sorted(n for n in os.listdir(argument) if Path(n).suffix.lower() in IMAGE_SUFFIXES)
+        if not names:
+            raise InputMissing(f"folder {argument} holds no images: name one that does")
+        yield from (os.path.join(argument, name) for name in names)  # noqa: PTH118 - as given, "./" kept
+
+
+class StillRun:
+    """One call of `edge classify`: judges pictures one by one, annotates copies where asked to, keeps the exit code.
+
+    exit_code: 0; 65 where a picture could not be read; 66 where all that failed were not there.
+    """
+
+    def __init__(self, judge: StillJudge, model: str, detector: str, annotate: Path | None) -> None:
+        self._judge = judge
+        self._model, self._detector = model, detector
+        self._annotated = Annotated(annotate) if annotate else None
+        self.exit_code = 0
+
+    def run(self, image: str) -> dict[str, Any]:
+        """The contract's object for one picture."""
+        try:
+            picture = read_image(Path(image))
+            faces = self._judge.judge(picture)
+        except (DataError, InputMissing) as error:
+            self.exit_code = min(self.exit_code or error.exit_code, error.exit_code)
+            return {"image": image, "error": str(error)}
+        if self._annotated:
+            self._annotated.save(image, picture, faces)
+        height, width = picture.shape[:2]
+        head = {"image": image, "width": width, "height": height, "model": self._model, "detector": self._detector}
+        return {**head, "faces": [as_json(f) for f in faces]}
+
+
+def as_json(face: StillFace) -> dict[str, Any]:
+    worn = {"worn": INCORRECT} if face.incorrect else {}
+    said = {"label": face.label, **worn, "p_mask": round(face.p_mask, 4)}
+    return {"box": [round(v) for v in face.box], "score": round(face.score, 3), **said}
+
+
+def as_text(answer: dict[str, Any]) -> str:
+    """The same for a human: a line for the picture, one for each face."""
+    if "error" in answer:
+        return f"{answer['image']}: {answer['error']}"
+    faces = answer["faces"]
+    count = "no face" if not faces else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
+    lines = [f"{answer['image']}: {count}"]
+    for face in faces:
+        x, y, width, height = face["box"]
+        worn = " (a mask is there, nose or mouth bare)" if "worn" in face else ""
+        lines.append(f"  {face['label']:8} p_mask {face['p_mask']:.3f}  {width}x{height} px at {x},{y}{worn}")
+    return "\n".join(lines)
+
+
+class Annotated:
+    """A folder of pictures with what was found drawn in; two of one name are kept apart by a number."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: set[str] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"folder {folder} cannot be made: {error.strerror}: name another with --annotate"
+            ) from error
+
+    def save(self, image: str, picture: ImageU8, faces: Sequence[StillFace]) -> Path:
+        drawn = picture.copy()
+        for face in faces:
+            label = INCORRECT if face.incorrect else face.label
+            draw_face(drawn, face.box, face.label, f"{label.replace('_', ' ')} {face.p_mask:.2f}")
+        path = self._folder / self._free_name(Path(image).stem)
+        ok, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        try:
+            path.write_bytes(data.tobytes() if ok else b"")
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise OutputError(f"picture {path} cannot be written: {error.strerror}") from error
+        return path
+
+    def _free_name(self, stem: str) -> str:
+        names = (f"{stem}.jpg", *(f"{stem}-{n}.jpg" for n in range(2, len(self._names) + 3)))
+        name = next(n for n in names if n not in self._names)
+        self._names.add(name)
+        return name
+
+
+def dump(answer: dict[str, Any]) -> str:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))

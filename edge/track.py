@@ -1,0 +1,194 @@
+"""Faces over time: the same person keeps one number.
+
+A face is matched to the person whose predicted place and size it fits best. A person who is not seen for a moment (a
+detector's gap, a hand before the face, somebody in front) is waited for; one who comes back within ``return_s`` to where
+they left is the same one; a face that never moved (a poster, a statue) is waited for much longer, so that it counts once
+however often the detector loses it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from edge.records import Face, Sighting
+
+CONFIRM_HITS: Final = (
+    3  # frames in which a face must surely be found before it is a person: detectors flicker on patterns
+)
+CONFIRM_WINDOW_S: Final = 1.0
+COAST_S: Final = 0.5  # how long a movement is believed to go on unseen
+REACH: Final = 0.9  # how far from where it was expected a face may be, in face sizes
+REACH_GROWTH: Final = 1.2  # and how much that grows per second unseen: people turn and step aside
+MAX_REACH: Final = 2.2
+MAX_SIZE_RATIO: Final = 1.9
+OVERLAID_SHARE: Final = 0.1
+SIZE_WEIGHT: Final = 0.7  # cost of a size that differs by a factor e, in face sizes of distance
+SPEED_MEMORY_S: Final = 0.25  # time constant of the smoothed speed
+STILL_AFTER_S: Final = 8.0
+STILL_EXTENT: Final = 0.25  # share of a face's size within which it has to stay to count as a thing on the wall
+STILL_MEMORY_S: Final = 300.0
+STILL_REACH: Final = 0.5  # a person who comes and stands before the poster is another face
+STILL_SIZE_RATIO: Final = 1.4
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What one frame brought: who was seen, and who is now known to have gone (in order of their numbers).
+
+    ``stayed_s`` of a gone person is the time from first to last sight.
+    """
+
+    sightings: tuple[Sighting, ...]
+    gone: tuple[Gone, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    person: int
+    stayed_s: float
+
+
+@dataclass(slots=True)
+class _Track:
+    """One face followed. Places in pixels, speeds in pixels per second, times in seconds of the source."""
+
+    x: float
+    y: float
+    size: float
+    first_s: float
+    last_s: float
+    speed_x: float = 0.0
+    speed_y: float = 0.0
+    person: int | None = None
+    hits: list[float] = field(default_factory=list)  # times of sure sights within the window
+    home: tuple[float, float] = (0.0, 0.0)
+    extent: float = 0.0  # how far it ever was from where it began, in face sizes
+
+    def cost(self, face: Face, t_s: float) -> float:
+        """Distance from the expected place and size, in face sizes; infinite where it cannot be this person."""
+        unseen_s = t_s - self.last_s
+        coast_s = min(unseen_s, COAST_S)
+        x, y = face.box.center
+        size = face_size(face)
+        ratio = abs(math.log(size / self.size))
+        scale = math.sqrt(size * self.size)
+        moved = math.hypot(x - self.x - self.speed_x * coast_s, y - self.y - self.speed_y * coast_s)
+        stayed = math.hypot(x - self.x, y - self.y)  # who was walking may have stopped
+        distance = min(moved, stayed + 0.1 * scale) / scale
+        reach, max_ratio = min(MAX_REACH, REACH + REACH_GROWTH * unseen_s), MAX_SIZE_RATIO
+        if self.is_still and unseen_s > COAST_S:
+            reach, max_ratio = STILL_REACH, STILL_SIZE_RATIO
+        if ratio > math.log(max_ratio) or distance > reach:
+            return math.inf
+        return distance + SIZE_WEIGHT * ratio
+
+    def see(self, face: Face, t_s: float, is_sure: bool) -> None:
+        x, y = face.box.center
+        elapsed = t_s - self.last_s
+        if elapsed > 0:
+            trust = 1 - math.exp(-elapsed / SPEED_MEMORY_S)
+            self.speed_x += trust * ((x - self.x) / elapsed - self.speed_x)
+            self.speed_y += trust * ((y - self.y) / elapsed - self.speed_y)
+        self.x, self.y, self.last_s = x, y, t_s
+        self.size += 0.5 * (face_size(face) - self.size)
+        self.extent = max(self.extent, math.hypot(x - self.home[0], y - self.home[1]) / self.size)
+        self.hits = [h for h in self.hits if t_s - h <= CONFIRM_WINDOW_S] + [t_s] * is_sure
+
+    def patience_s(self, return_s: float) -> float:
+        """How long it is waited for when unseen."""
+        if self.person is None:
+            return min(return_s, COAST_S)
+        return max(return_s, STILL_MEMORY_S) if self.is_still else return_s
+
+    @property
+    def is_still(self) -> bool:
+        """Has it been a thing on the wall so far?"""
+        return self.last_s - self.first_s >= STILL_AFTER_S and self.extent <= STILL_EXTENT
+
+
+class Tracker:
+    """Gives every face a person. Two runs over the same faces give the same persons; the order of faces in a frame
+    says nothing.
+
+    return_s: a person unseen for less than this, who comes back where they left, is the same person.
+    sure_score: faces of at least this score make a person; others only keep one that is there (as in Zhang et al.,
+    "ByteTrack", 2022: low scores are people half hidden, or patterns, and the track tells which).
+    """
+
+    def __init__(self, return_s: float = 2.0, sure_score: float = 0.0) -> None:
+        self._return_s = return_s
+        self._sure_score = sure_score
+        self._tracks: list[_Track] = []
+        self._persons = 0
+
+    def update(self, t_s: float, faces: Sequence[Face]) -> Tracked:
+        """Faces found at ``t_s`` (never earlier than the call before)."""
+        gone = self._forget(t_s)
+        ordered = sorted(faces, key=lambda f: (f.box, f.score))
+        sightings = []
+        matched = self._match(t_s, ordered)
+        for index, face in enumerate(ordered):
+            track = matched.get(index) or self._begin(face, t_s)
+            track.see(face, t_s, face.score >= self._sure_score and not is_overlaid(face, ordered))
+            if track.person is None and len(track.hits) >= CONFIRM_HITS:
+                self._persons += 1
+                track.person = self._persons
+            if track.person is not None:
+                sightings.append(Sighting(track.person, face))
+        return Tracked(tuple(sorted(sightings, key=lambda s: s.person)), gone)
+
+    def finish(self) -> tuple[Gone, ...]:
+        """The source ended: everyone still followed is gone."""
+        return self._end(self._tracks, [])
+
+    def _match(self, t_s: float, faces: Sequence[Face]) -> dict[int, _Track]:
+        """Cheapest pairs first; persons before what is not yet one, so that a flicker never takes a person's face."""
+        pairs = [
+            (track.person is None, track.cost(face, t_s), index, number)
+            for index, face in enumerate(faces)
+            for number, track in enumerate(self._tracks)
+        ]
+        matched: dict[int, _Track] = {}
+        taken: set[int] = set()
+        for _, cost, index, number in sorted(pairs):
+            if cost < math.inf and index not in matched and number not in taken:
+                matched[index] = self._tracks[number]
+                taken.add(number)
+        return matched
+
+    def _begin(self, face: Face, t_s: float) -> _Track:
+        x, y = face.box.center
+        track = _Track(x, y, face_size(face), t_s, t_s, home=(x, y))
+        self._tracks.append(track)
+        return track
+
+    def _forget(self, t_s: float) -> tuple[Gone, ...]:
+        lost = [t for t in self._tracks if t_s - t.last_s > t.patience_s(self._return_s)]
+        return self._end(lost, [t for t in self._tracks if t not in lost])
+
+    def _end(self, lost: list[_Track], kept: list[_Track]) -> tuple[Gone, ...]:
+        self._tracks = kept
+        gone = [Gone(t.person, t.last_s - t.first_s) for t in lost if t.person is not None]
+        return tuple(sorted(gone, key=lambda g: g.person))
+
+
+def face_size(face: Face) -> float:
+    """One length for a box, pixels: steadier than either side when a head turns."""
+    return math.sqrt(max(face.box.width * face.box.height, 1.0))
+
+
+def is_overlaid(face: Face, others: Sequence[Face]) -> bool:
+    """Does a better face of the frame lie over a part of this one? Hair and hands around a face are taken for one."""
+    own = face.box.width * face.box.height
+    return any(other.score > face.score and overlap_px(face, other) > OVERLAID_SHARE * own for other in others)
+
+
+def overlap_px(one: Face, other: Face) -> float:
+    """Area that two boxes share, square pixels."""
+    a, b = one.box, other.box
+    across = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    down = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    return max(0.0, across) * max(0.0, down)

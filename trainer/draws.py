@@ -1,0 +1,147 @@
+"""Which faces an epoch sees: drawn anew each time, balanced over classes and, within a class, over sources.
+
+A source counts by the square root of its size, so that a large noisy one does not drown a small true one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from edge.errors import DataError
+from edge.preprocess import crop_face
+from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
+from trainer.augment import augmented_crop
+from trainer.manifest import FaceRow
+
+CLASS_SHARE: Final = {MASK: 0.38, NO_MASK: 0.37, INCORRECT: 0.25}
+HARD_BARE: Final = frozenset(
+    "beard hand_at_face object_at_mouth scarf sunglasses helmet_or_goggles face_paint paint microphone costume_mask helmet".split()
+)
+HARD_FACTOR: Final = 2.0  # bare faces that are taken for masked ones come twice as often
+DOUBTFUL: Final = frozenset(("type_ng", "pasted", "doubtful"))
+DOUBTFUL_FACTOR: Final = 0.4
+AHEAD: Final = 4  # batches made ahead of the network
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """images_rgb: (n, size, size, 3) uint8. labels: (n,) int64, indices into ``LABELS``."""
+
+    images_rgb: ImageU8
+    labels: npt.NDArray[np.int64]
+
+
+def weights(rows: Sequence[FaceRow], class_share: Mapping[str, float] = CLASS_SHARE) -> npt.NDArray[np.float64]:
+    """Chance of each face to be drawn; they sum to 1. Classes that are not there leave their share to the others."""
+    own = np.array([_worth(row.flags) for row in rows])
+    sources = Counter((r.label, r.source) for r in rows)
+    by_source: Counter[tuple[str, str]] = Counter()
+    for row, worth in zip(rows, own, strict=True):
+        by_source[row.label, row.source] += worth
+    source_share = {key: np.sqrt(n) for key, n in sources.items()}
+    totals = Counter[str]()
+    for (label, _), share in source_share.items():
+        totals[label] += share
+    chance = np.array(
+        [
+            class_share[r.label] * source_share[r.label, r.source] / totals[r.label] * w / by_source[r.label, r.source]
+            for r, w in zip(rows, own, strict=True)
+        ]
+    )
+    normal: npt.NDArray[np.float64] = chance / chance.sum()
+    return normal
+
+
+def _worth(flags: str) -> float:
+    words = set(flags.split())
+    if words & DOUBTFUL:
+        return DOUBTFUL_FACTOR
+    return HARD_FACTOR if words & HARD_BARE else 1.0
+
+
+def draw(rows: Sequence[FaceRow], count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """Indices of the faces of one epoch. Systematic draws: each face comes within one of its expected number of times."""
+    rng = np.random.default_rng((seed, epoch))
+    points = (np.arange(count) + rng.random()) / count
+    order = rng.permutation(len(rows))
+    picked = order[np.minimum(np.searchsorted(np.cumsum(weights(rows)[order]), points), len(rows) - 1)]
+    return rng.permutation(picked).astype(np.int64)
+
+
+def read_context(folder: Path, row: FaceRow) -> ImageU8:
+    """A face's context picture, (height, width, 3) uint8 BGR. Raises DataError where it is gone or broken."""
+    image = cv2.imread(str(folder / row.path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DataError(f"{folder / row.path} is missing or broken: prepare the set again")
+    return image.astype(np.uint8, copy=False)
+
+
+def plain_crops(folder: Path, rows: Sequence[FaceRow], margin: float, size_px: int) -> ImageU8:
+    """The crops that the device would make of these faces: (n, size_px, size_px, 3) uint8 RGB."""
+    return np.stack([crop_face(read_context(folder, row), row.box, margin, size_px) for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a worker needs to make a batch."""
+
+    folder: Path
+    margin: float
+    size_px: int
+    seed: int
+
+
+def make_batch(rows: Sequence[FaceRow], recipe: Recipe, epoch: int, start: int) -> Batch:
+    """Varied crops of the faces drawn from ``start`` on in this epoch; the same call gives the same pixels."""
+    images = []
+    for place, row in enumerate(rows, start):
+        rng = np.random.default_rng((recipe.seed, epoch, place))
+        picture = read_context(recipe.folder, row)
+        images.append(augmented_crop(picture, row.box, row.label, recipe.margin, recipe.size_px, rng))
+    return Batch(np.stack(images), np.array([row.label_index for row in rows]))
+
+
+def _start_worker() -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+
+
+class Feed:
+    """Makes batches ahead in worker processes. A context manager; ``epoch`` yields batches in order."""
+
+    def __init__(self, rows: Sequence[FaceRow], recipe: Recipe, batch_size: int, workers: int = 1) -> None:
+        self._rows = rows
+        self._recipe = recipe
+        self._batch_size = batch_size
+        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def epoch(self, count: int, epoch: int, make: Callable[..., Batch] = make_batch) -> Iterator[Batch]:
+        """``count`` draws as batches of one size; a rest that does not fill one is left out."""
+        drawn = draw(self._rows, count, self._recipe.seed, epoch)
+        starts = iter(range(0, max(count - self._batch_size, 0) + 1, self._batch_size))
+        waiting: list[Future[Batch]] = []
+        for start in starts:
+            rows = [self._rows[i] for i in drawn[start : start + self._batch_size]]
+            waiting.append(self._pool.submit(make, rows, self._recipe, epoch, start))
+            if len(waiting) > AHEAD:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()

@@ -1,0 +1,130 @@
+"""The prepared set: one row per face, in ``manifest.csv`` beside the pictures it names.
+
+A face's ``group`` joins what must not be split between training and validation: photos of one person, faces of one
+scene, near-duplicates. Labels are those of a model, in index order; this is the one place that says which is which.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from edge.errors import DataError, InputMissing
+from edge.records import INCORRECT, MASK, NO_MASK, Box
+
+LABELS: Final = (MASK, NO_MASK, INCORRECT)
+SPELLINGS: Final = {
+    **dict.fromkeys(("mask", "with_mask", "masked"), MASK),
+    **dict.fromkeys(("no_mask", "without_mask", "nomask", "bare"), NO_MASK),
+    **dict.fromkeys(("incorrect", "incorrect_mask", "badly_worn", "mask_weared_incorrect"), INCORRECT),
+}
+MANIFEST: Final = "manifest.csv"
+TRAIN: Final = "train"
+HELD_OUT: Final = "held_out"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRow:
+    """One face of the prepared set.
+
+    path: the context picture, relative to the manifest's folder. origin: the photo it was cut from, ``source/path``.
+    label: one of ``LABELS``. split: ``train`` or ``held_out``.
+    x, y, width, height: the face's box in pixels of the context picture.
+    found_by: the detector that gave the box, or ``given`` where only the publisher's box was to be had.
+    shorter_px: shorter side of the box in the photo, before the context picture was scaled.
+    landmarks: ten numbers (x and y of right eye, left eye, nose tip, corners of the mouth), or none.
+    sha256: of the photo's bytes. phash: 64-bit perceptual hash of the face, hex.
+    flags: words of the publisher or of ``prepare`` (``beard``, ``hand_at_face``), parted by spaces.
+    """
+
+    path: str
+    label: str
+    source: str
+    group: str
+    split: str
+    x: float
+    y: float
+    width: float
+    height: float
+    found_by: str
+    shorter_px: float
+    landmarks: str
+    sha256: str
+    phash: str
+    flags: str
+    origin: str
+
+    @property
+    def box(self) -> Box:
+        return Box(self.x, self.y, self.width, self.height)
+
+    @property
+    def label_index(self) -> int:
+        return LABELS.index(self.label)
+
+    @property
+    def points(self) -> tuple[tuple[float, float], ...]:
+        """The landmarks as five points, or none."""
+        numbers = [float(v) for v in self.landmarks.split()]
+        return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+NUMBERS: Final = frozenset(("x", "y", "width", "height", "shorter_px"))
+COLUMNS: Final = tuple(f.name for f in fields(FaceRow))
+
+
+def write_manifest(folder: Path, rows: Iterable[FaceRow]) -> None:
+    """Write ``manifest.csv``; boxes to a tenth of a pixel."""
+    with (folder / MANIFEST).open("w", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            values = ((name, getattr(row, name)) for name in COLUMNS)
+            writer.writerow(round(value, 1) if name in NUMBERS else value for name, value in values)
+
+
+def read_manifest(folder: Path) -> list[FaceRow]:
+    """Every face of a prepared set. Raises InputMissing or DataError naming the line."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputMissing(f"no {MANIFEST} in {folder}: make a prepared set with `trainer prepare`")
+    with path.open(newline="") as f:
+        reader = csv.DictReader(f)
+        missing = set(COLUMNS) - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}: prepare the set again")
+        rows = [_parse(line, f"{path}:{reader.line_num}") for line in reader]
+    if not rows:
+        raise DataError(f"{path} holds no face: prepare the set again")
+    return rows
+
+
+def _parse(line: dict[str, str], place: str) -> FaceRow:
+    try:
+        row = FaceRow(**{name: float(line[name]) if name in NUMBERS else line[name] for name in COLUMNS})  # type: ignore[arg-type]
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{place} is not a face: {error}") from error
+    if row.label not in LABELS or row.split not in (TRAIN, HELD_OUT) or row.box.shorter_px <= 0:
+        raise DataError(f"{place} has label {row.label!r}, split {row.split!r}, box {tuple(row.box)}: prepare again")
+    return row
+
+
+def straddling_groups(rows: Sequence[FaceRow]) -> list[str]:
+    """Groups that have faces on both sides of the split; must be none."""
+    sides: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        sides[row.group].add(row.split)
+    return sorted(group for group, own in sides.items() if len(own) > 1)
+
+
+def refuse_straddling(rows: Sequence[FaceRow]) -> None:
+    """Raise DataError where a group lies on both sides of the split: its figures would flatter."""
+    straddling = straddling_groups(rows)
+    if straddling:
+        raise DataError(
+            f"{len(straddling)} groups lie on both sides of the split (first: {straddling[0]}): prepare the set again"
+        )
