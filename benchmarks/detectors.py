@@ -2,8 +2,8 @@
 
     python benchmarks/detectors.py [--shared ../shared]
 
-Faces of the training sets (never of the evaluation set) are pasted, at a known size, onto blurred pictures without people;
-false faces are counted on pictures without people. The choice made from it is in docs/detectors.md.
+Faces of the training sets (never of the evaluation set) are pasted, at a known size, onto blurred pictures without
+people; false faces are counted on pictures without people. The choice made from it is in docs/detectors.md.
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def best_score(faces: list[Face], box: Box) -> float:
     return max((f.score for f in faces if overlap(f.box, box) >= 0.3), default=0.0)
 
 
-def measure(detector: Detector, scenes: list[Scene], empty: list[ImageU8], thresholds: tuple[float, ...], head: str) -> None:
+def measure(
+    detector: Detector, scenes: list[Scene], empty: list[ImageU8], thresholds: tuple[float, ...], head: str
+) -> None:
     start = time.perf_counter()
     found = [(s, best_score(detector.find(s.image), s.box)) for s in scenes]
     ms = 1000 * (time.perf_counter() - start) / len(scenes)
@@ -105,7 +107,9 @@ def measure(detector: Detector, scenes: list[Scene], empty: list[ImageU8], thres
     for threshold in thresholds:
         cells = []
         for state in ("with_mask", "without_mask", "incorrect_mask"):
-            hits = [[score >= threshold for s, score in found if (s.state, s.size_px) == (state, px)] for px in SIZES_PX]
+            hits = [
+                [score >= threshold for s, score in found if (s.state, s.size_px) == (state, px)] for px in SIZES_PX
+            ]
             cells.append("/".join(f"{100 * np.mean(h):.0f}" for h in hits))
         wrong = sum(score >= threshold for score in false) / len(empty)
         print(f"| {head} | {threshold} | {ms:.0f} | {' | '.join(cells)} | {wrong:.3f} |", flush=True)
@@ -122,7 +126,8 @@ def main() -> None:
     empty = [read_bgr(path) for path in sorted((data / "no_face" / "images").rglob("*.jpg"))]
     scenes = make_scenes(data, empty, args.per_class)
     print(f"{len(scenes)} scenes, {len(empty)} pictures without people; recall % at {'/'.join(map(str, SIZES_PX))} px")
-    print("| detector @ input | score | ms | mask | bare | badly worn | false per picture |\n|---|---|---|---|---|---|---|")
+    print("| detector @ input | score | ms | mask | bare | badly worn | false per picture |")
+    print("|---|---|---|---|---|---|---|")
     for name, (sizes, thresholds) in SETTINGS.items():
         for side in sizes:
             make = YuNet if name == "yunet" else CenterFace

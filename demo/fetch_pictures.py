@@ -89,7 +89,9 @@ def read_member(pin: Pin) -> bytes:
         except (subprocess.CalledProcessError, OSError, KeyError) as error:
             raise PictureError(f"{pin.file}: cannot get it from {pin.package} {pin.version}: {error}") from error
     if not pin.fits(data):
-        raise PictureError(f"{pin.file}: {pin.member} of {pin.package} {pin.version} is not the picture that was pinned")
+        raise PictureError(
+            f"{pin.file}: {pin.member} of {pin.package} {pin.version} is not the picture that was pinned"
+        )
     return data
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
-import platform
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
-from edge.errors import ConfigError, EdgeError, UsageError
+from edge.errors import DiskError, EdgeError, Refused, UsageError
 
 EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
@@ -24,17 +23,18 @@ log = logging.getLogger("edge")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our exit code and our one line."""
+    """argparse with our exit code and our one line; every command has ``--version``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        self.add_argument("--version", action="version", version=f"edge {__version__}")
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}: see '{self.prog} --help'")
 
 
 def build_parser() -> Parser:
-    parser = Parser(
-        prog="edge", description="Tells at a door whether each person wears a mask.", epilog=EPILOG, formatter_class=RAW
-    )
-    parser.add_argument("--version", action="version", version=f"edge {__version__}")
+    parser = Parser(prog="edge", description="Tells at a door whether each person wears a mask.", epilog=EPILOG)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add_run(commands)
     add_classify(commands)
@@ -42,7 +42,6 @@ def build_parser() -> Parser:
     return parser
 
 
-RAW: Final = argparse.RawDescriptionHelpFormatter
 EPILOG: Final = """examples:
   edge run --source v4l2:/dev/video0 --sink mqtt://localhost
   edge run --source door.mp4 --sink jsonl:- --pace max
@@ -58,7 +57,6 @@ def add_run(commands: Any) -> None:
         help="the daemon; also the way to run a file through it",
         description=about,
         epilog=example,
-        formatter_class=RAW,
     )
     add_shared(parser)
     parser.add_argument(
@@ -87,9 +85,7 @@ def add_run(commands: Any) -> None:
 def add_classify(commands: Any) -> None:
     about = "Find and label the faces of still images. A folder stands for the images in it."
     example = "example:\n  edge classify photos/ --json --annotate looked-at/"
-    parser = commands.add_parser(
-        "classify", help="still images", description=about, epilog=example, formatter_class=RAW
-    )
+    parser = commands.add_parser("classify", help="still images", description=about, epilog=example)
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     add_shared(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line per image")
@@ -98,18 +94,23 @@ def add_classify(commands: Any) -> None:
 
 
 def add_model(commands: Any) -> None:
-    example = "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model verify models/mask-mnv2"
-    parser = commands.add_parser("model", help="models on this machine", epilog=example, formatter_class=RAW)
+    example = "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model verify FOLDER"
+    parser = commands.add_parser("model", help="models on this machine", epilog=example)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    listing = actions.add_parser("list", help="bundles and model files of others, and whether they are here")
+    about = "bundles and model files of others, and whether they are here"
+    listing = actions.add_parser("list", help=about, description=about, epilog="example:\n  edge model list")
     listing.set_defaults(act=act_model_list)
-    fetch = actions.add_parser("fetch", help="bring model files of others to this machine, checked")
+    about = "bring model files of others to this machine, checked"
+    example = "example:\n  edge model fetch yunet --from ~/downloads"
+    fetch = actions.add_parser("fetch", help=about, description=about, epilog=example)
     fetch.add_argument("names", nargs="*", metavar="NAME", help="default: all that are listed")
     fetch.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="look in this folder first")
     fetch.add_argument("--quiet", action="store_true", help="say only what went wrong")
     fetch.set_defaults(act=act_model_fetch)
-    verify = actions.add_parser("verify", help="check a bundle, then run its golden inputs")
-    verify.add_argument("bundle", type=Path)
+    about = "check a bundle, then run its golden inputs"
+    example = "example:\n  edge model verify models/mask-mnv2"
+    verify = actions.add_parser("verify", help=about, description=about, epilog=example)
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.set_defaults(act=act_model_verify)
 
 
@@ -218,15 +219,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         act: Callable[[argparse.Namespace], int] | None = getattr(args, "act", None)
         if act is None:
             raise UsageError("no command: see 'edge --help'")
-        return act(args)
+        code = act(args)
+        sys.stdout.flush()  # here, where a full disk can still be told of
+        return code
     except EdgeError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return error.exit_code
+        return tell(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        drop_stdout()
         return 0
+    except OSError as error:
+        return tell(of_the_system(error))
+    except Exception:  # the last resort: nobody's mistake but ours shows a traceback
+        log.exception("this is a fault of mask-edge: please report it with these lines")
+        return EXIT_OUR_FAULT
+
+
+def tell(error: EdgeError) -> int:
+    print(f"edge: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def of_the_system(error: OSError) -> EdgeError:
+    """What no stage named: a file that this user may not open, or stdout on a full disk."""
+    if error.filename is None:
+        drop_stdout()
+    if isinstance(error, PermissionError):
+        return Refused(f"{error.filename} may not be used by this user: change its permissions")
+    return DiskError(f"{error.filename or 'output'}: {error.strerror or error}: make room, or look after the device")
+
+
+def drop_stdout() -> None:
+    """What is still buffered goes nowhere, or Python would complain of it again at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def load_bundle(path: Path) -> Bundle:
     manifest, tag, files = verify_bundle(path)
     if manifest["task"] != "classifier":
         raise DataError(f"bundle {path} is for task {manifest['task']!r}: a classifier is needed")
-    labels = tuple(files["labels.txt"].decode().split("\n")[:-1]) if "labels.txt" in files else ()
+    labels = tuple(files.get("labels.txt", b"").decode(errors="replace").splitlines())
     if labels not in LABELS:
         raise DataError(
             f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}: export it again"
@@ -96,7 +97,7 @@ def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
         name, listed = manifest["name"], manifest["files"]
         wanted = {file: (str(entry["sha256"]), int(entry["size"])) for file, entry in listed.items()}
         schema, task = manifest["schema"], manifest["task"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"bundle {path}: {MANIFEST} is not a manifest ({error!r}): copy or export it again") from error
     if schema != SCHEMA or task not in TASKS:
         raise DataError(
@@ -130,7 +131,7 @@ def refuse_strangers(path: Path, listed: set[str]) -> None:
         relative = entry.relative_to(path).as_posix()
         if entry.is_symlink():
             raise DataError(f"bundle {path}: {relative} is a link: copy the bundle with its files")
-        if entry.is_file() and relative not in listed | {MANIFEST, SIGNATURE}:
+        if not entry.is_dir() and relative not in listed | {MANIFEST, SIGNATURE}:
             raise DataError(f"bundle {path}: {relative} is not listed in {MANIFEST}: remove it")
 
 
@@ -189,6 +190,8 @@ def check_values(bundle: Bundle) -> None:
         wrong = f"tensors are {bundle.input.dtype} in, {bundle.output.dtype} out: both must be uint8"
     elif bundle.output.shape != (1, count) or len(bundle.calibration.bias) != count:
         wrong = f"{count} labels, but output shape {bundle.output.shape} and {len(bundle.calibration.bias)} biases"
+    elif not all(map(math.isfinite, (*bundle.calibration.bias, bundle.calibration.temperature))):  # JSON knows NaN
+        wrong = f"{bundle.calibration} must be finite"
     elif not (0 <= bundle.crop_margin <= 1 and bundle.calibration.temperature > 0 and 0 < bundle.threshold < 1):
         wrong = "crop_margin must be 0-1, temperature above 0, threshold between 0 and 1"
     if wrong:

@@ -11,7 +11,7 @@ from edge.bundle import Bundle, TensorSpec
 from edge.errors import DataError
 from edge.interpreter import Interpreter, Tensor
 from edge.preprocess import crop_face
-from edge.records import INCORRECT, MASK, Box, ImageU8, Reading
+from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
 
 
 class Classifier:
@@ -50,8 +50,9 @@ def to_reading(raw: npt.NDArray[Any], bundle: Bundle) -> Reading:
     shares = np.exp(scaled - scaled.max())
     shares /= shares.sum()
     by_label = dict(zip(bundle.labels, map(float, shares), strict=True))
-    rest = 1 - by_label[MASK]
-    return Reading(by_label[MASK], by_label.get(INCORRECT, 0.0) / rest if rest > 0 else 0.0)
+    incorrect = by_label.get(INCORRECT, 0.0)
+    rest = by_label[NO_MASK] + incorrect  # not 1 - p_mask, which loses all its digits where the model is sure
+    return Reading(by_label[MASK], incorrect / rest if rest > 0 else 0.0)
 
 
 def check_tensor(bundle: Bundle, which: str, said: TensorSpec, found: Tensor) -> None:

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import socket
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from edge.errors import ConfigError, InputMissing
 from edge.places import SYSTEM_CONFIG
 
+PASSWORD: Final = re.compile(r"//[^/]*@")  # of an address; a message never shows one
+TYPE_WORDS: Final = {int: "a whole number", float: "a number", str: "a string in quotes", bool: "true or false"}
 DEVICE_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 DETECTORS: Final = ("auto", "yunet", "centerface")
 
@@ -119,16 +121,16 @@ class Config:
 
 
 def load_config(path: Path | None) -> Config:
-    """Read a file; without one the system's where it exists, else all defaults. Raises ConfigError with every finding."""
+    """Read a file; without one the system's where it is, else all defaults. Raises ConfigError with every finding."""
     if path is None:
         path = SYSTEM_CONFIG
-        if not path.is_file():
+        if not os.path.isfile(path):  # noqa: PTH113 - False, not an error, where this user may not look
             return Config()
     try:
-        raw = tomllib.loads(path.read_text())
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputMissing(f"config file {path} is not there: name another with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"config file {path} is not TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
@@ -166,7 +168,7 @@ def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: 
             continue
         wrong = problem(value, hints[name], fields[name].metadata) or special_problem(where, value)
         if wrong:
-            findings.append(f"{where} {wrong}, is {value!r}")
+            findings.append(f"{where} {wrong}, is {PASSWORD.sub('//***@', repr(value))}")
         else:
             values[name] = (
                 tuple(value) if isinstance(value, list) else hints[name](value) if hints[name] is float else value
@@ -179,15 +181,17 @@ def unknown(where: str, name: str, known: Any) -> str:
     return f"{where} is not a known key" + (f": did you mean {near[0]}?" if near else f": one of {', '.join(known)}")
 
 
-def problem(value: Any, kind: type | UnionType, metadata: Any) -> str | None:
+def problem(value: Any, kind: Any, metadata: Any) -> str | None:
     """What is wrong with a value, or None. TOML's whole numbers may stand for floats, never for booleans."""
     if kind == tuple[str, ...]:
         return (
-            None if isinstance(value, list) and all(isinstance(v, str) for v in value) else "must be a list of strings"
+            None
+            if isinstance(value, list) and all(isinstance(v, str) for v in value)
+            else 'must be a list of strings: ["..."]'
         )
-    allowed = (int, float) if kind is float else kind if isinstance(kind, type) else get_args(kind)
+    allowed = (int, float) if kind is float else kind
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
-        return f"must be {getattr(kind, '__name__', kind)}"
+        return f"must be {TYPE_WORDS[kind]}"
     low, high, among = metadata.get("low"), metadata.get("high"), metadata.get("among")
     if low is not None and not low <= value <= high:
         return f"must be {low}-{high}"

@@ -1,8 +1,8 @@
 """Looks at one person to at most one decision: pure arithmetic, no pixels, no clock, no I/O.
 
-A sequential test (Wald, "Sequential Tests of Statistical Hypotheses", 1945) adds up the log-odds of the looks and stops as
-soon as one side is sure. Looks a few milliseconds apart show nearly the same picture, so each counts by its quality and
-by the time since the look before. After the decision a change is told when the other answer has stood for a while.
+A sequential test (Wald, "Sequential Tests of Statistical Hypotheses", 1945) adds up the log-odds of the looks and stops
+as soon as one side is sure. Looks a few milliseconds apart show nearly the same picture, so each counts by its quality
+and by the time since the look before. After the decision a change is told when the other answer has stood for a while.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ UNSEEN_IS_UNCERTAIN_S: Final = 1.0  # a person who never gave a good look is tol
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """max_looks: good looks after which an unsettled person is ``uncertain``. change_s: how long the other answer has to
-    stand before a change is told, seconds."""
+    """When to give up, and when to believe a change.
+
+    max_looks: good looks after which an unsettled person is ``uncertain``.
+    change_s: seconds that the other answer has to stand before a change is told.
+    """
 
     max_looks: int = 40
     change_s: float = 1.0
@@ -48,7 +51,8 @@ class _Vote:
 
 @dataclass(slots=True)
 class _Person:
-    first_s: float
+    first_s: float  # of looks of any quality
+    last_s: float = 0.0
     looks: int = 0
     weight: float = 0.0
     total: float = 0.0  # weighted log-odds
@@ -73,6 +77,7 @@ class Decider:
         for look in sorted(looks, key=lambda k: k.person):
             if look.person not in self._done:
                 person = self._persons.setdefault(look.person, _Person(first_s=look.t_s))
+                person.last_s = look.t_s
                 verdicts += self._observe(look, person)
         return verdicts
 
@@ -84,7 +89,7 @@ class Decider:
         self._done.append(person_id)
         verdicts = []
         if person.label is None:
-            if not person.looks and stayed_s < UNSEEN_IS_UNCERTAIN_S:
+            if not person.looks and person.last_s - person.first_s < UNSEEN_IS_UNCERTAIN_S:
                 return []
             verdicts.append(self._decide(person_id, person, self._leaning(person)))
         label = person.label or UNCERTAIN

@@ -1,8 +1,8 @@
 """Faces in a frame: one interface, two detectors.
 
-YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) finds most per millisecond. CenterFace (Xu et al.,
-"CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019) finds more masked faces at several times the
-cost, and is what a machine with nothing but a package registry gets. Sizes and thresholds were chosen by
+YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) finds most per millisecond. CenterFace (Xu et
+al., "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019) finds more masked faces at several
+times the cost, and is what a machine with nothing but a package registry gets. Sizes and thresholds were chosen by
 ``benchmarks/detectors.py``; the figures are in docs/detectors.md.
 """
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ class Interpreter:
 
     def __init__(self, model: bytes, threads: int = 1) -> None:
         module, self.runtime = find_runtime()
-        with refusing(self.runtime):
+        with refusing(self.runtime), hushed():
             self._interpreter = module.Interpreter(model_content=model, num_threads=threads)
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
@@ -69,6 +71,21 @@ class Interpreter:
         self._interpreter.invoke()
         output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)
         return output
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Keep a runtime's own greetings ("INFO: Created ... delegate") off stderr: they come from C++, past any logger."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from edge.appearance import appearance
 from edge.decide import Decider
 from edge.detect import Detector
 from edge.quality import quality
@@ -51,13 +52,14 @@ class Pipeline:
     def process(self, frame: Frame) -> list[Told]:
         """One frame; what became known by it, in order: who left, then who was decided or changed."""
         self._last_frame = frame
-        faces = [
-            f for f in self._detector.find(frame.image_bgr) if f.box.shorter_px >= TRACKED_SHARE * self._min_face_px
-        ]
+        found = self._detector.find(frame.image_bgr)
+        large = [f for f in found if f.box.shorter_px >= TRACKED_SHARE * self._min_face_px]
+        faces = [replace(f, appearance=appearance(frame.image_bgr, f.box)) for f in large]
         tracked = self._tracker.update(frame.t_s, faces)
         left = self._leave(tracked.gone, frame)
         self._last_box |= {s.person: s.face.box for s in tracked.sightings}
-        verdicts = self._decider.observe(self._look(frame, s) for s in tracked.sightings)
+        counting = [s for s in tracked.sightings if s.face.box.shorter_px >= self._min_face_px]
+        verdicts = self._decider.observe(self._look(frame, s) for s in counting)
         return left + [self._tell(v, frame) for v in verdicts]
 
     def finish(self) -> list[Told]:
@@ -66,7 +68,7 @@ class Pipeline:
 
     def _look(self, frame: Frame, sighting: Sighting) -> Look:
         """Only a face found in this very frame is judged; one that would not count is not even cut out."""
-        weight = quality(frame.image_bgr, sighting.face, self._min_face_px)
+        weight = quality(frame.image_bgr, sighting.face)
         reading = self._classifier.read(frame.image_bgr, sighting.face.box) if weight > 0 else Reading(0.5, 0.0)
         return Look(sighting.person, frame.t_s, reading, weight)
 

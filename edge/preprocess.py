@@ -31,10 +31,10 @@ def cut(image: ImageU8, left: int, top: int, side: int) -> ImageU8:
     image: (height, width, 3) uint8. Returns (side, side, 3) uint8. The square must touch the image.
     """
     height, width = image.shape[:2]
+    if not (-side < left < width and -side < top < height):
+        raise ValueError(f"square at {left},{top} of side {side} lies outside the {width}x{height} picture")
     over = (max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width))
     inside = image[max(0, top) : min(height, top + side), max(0, left) : min(width, left + side)]
-    if inside.size == 0:
-        raise ValueError(f"square at {left},{top} of side {side} lies outside the {width}x{height} picture")
     if not any(over):
         return inside
     padded: ImageU8 = cv2.copyMakeBorder(inside, *over, borderType=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)

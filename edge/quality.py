@@ -1,4 +1,4 @@
-"""How far a look at a face can be trusted, from its size, its place in the frame, its pose and its sharpness.
+"""How far a look at a face can be trusted, from its place in the frame, its pose and its sharpness.
 
 Each factor is 1 for a good face and falls to 0; a look's quality is their product. Looks of quality 0 never vote.
 """
@@ -23,16 +23,15 @@ MIN_SHARPNESS: Final = 0.004
 GOOD_SHARPNESS: Final = 0.02
 
 
-def quality(image_bgr: ImageU8, face: Face, min_face_px: float) -> float:
-    """0-1 for one face of a frame. min_face_px: smaller faces do not count at all."""
-    if face.box.shorter_px < min_face_px:
-        return 0.0
+def quality(image_bgr: ImageU8, face: Face) -> float:
+    """0-1 for one face of a frame, (height, width, 3) uint8. Faces too small to count are left out before."""
     height, width = image_bgr.shape[:2]
     factors = (
         ramp(inside_share(face, width, height), MIN_INSIDE, GOOD_INSIDE),
         1 - 0.8 * ramp(turn(face), GOOD_TURN, MAX_TURN),
     )
-    return math.prod(factors) * ramp(sharpness(image_bgr, face), MIN_SHARPNESS, GOOD_SHARPNESS)
+    pose = math.prod(factors)
+    return pose * ramp(sharpness(image_bgr, face), MIN_SHARPNESS, GOOD_SHARPNESS) if pose > 0 else 0.0
 
 
 def ramp(value: float, zero_at: float, one_at: float) -> float:

@@ -7,7 +7,7 @@ media time for files, monotonic time for cameras; never wall time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -62,11 +62,13 @@ class Face:
     score: the detector's, 0-1; not comparable between detectors.
     landmarks: right eye, left eye, nose tip, right and left corner of the mouth ("right" is the person's own),
     each (x, y) in pixels of the frame; guessed by the detector where they are hidden.
+    appearance: colours of hair and chest (``edge/appearance.py``), None where nobody looked.
     """
 
     box: Box
     score: float
     landmarks: tuple[tuple[float, float], ...]
+    appearance: npt.NDArray[np.float32] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

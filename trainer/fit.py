@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from edge.errors import DataError, DiskError, InputMissing
-from edge.records import ImageU8
+from edge.errors import DataError, DiskError, InputMissing, OutputError
+from edge.records import MASK, NO_MASK, ImageU8
 from trainer import network
-from trainer.draws import Batch, Feed, Recipe, draw, make_batch, plain_crops
+from trainer.draws import Batch, Feed, Maker, Recipe, draw, plain_crops
 from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow, read_manifest, refuse_straddling
 from trainer.metrics import Calibration, Score, probabilities, score
 
@@ -35,11 +35,14 @@ NORM_BATCHES: Final = 16  # of 64 training faces, to measure BatchNorm statistic
 class Settings:
     """Every knob of a run. input_px: side of the crop. margin: share of the box's longer side added on every side.
 
+    weights: a ``.weights.h5`` file, ``imagenet``, or None for random.
+    start_from: a run whose best weights are taken instead.
     draws: faces drawn per epoch. average: decay of the running average of the weights, per step.
     """
 
     data: str
     weights: str | None
+    start_from: str | None = None
     input_px: int = 128
     alpha: float = 1.0
     margin: float = 0.2
@@ -52,6 +55,7 @@ class Settings:
     smoothing: float = 0.05
     dropout: float = 0.2
     average: float = 0.995
+    transplants: bool = True
     seed: int = 1
 
     @property
@@ -74,17 +78,18 @@ class EpochFigures:
 
     @property
     def merit(self) -> float:
-        """What picks the best epoch: balanced accuracy first, a badly worn mask called mask at an eighth of its cost."""
+        """What picks the best epoch: balanced accuracy first, badly worn called mask at an eighth of its cost."""
         worn = 0.0 if math.isnan(self.incorrect_called_mask) else self.incorrect_called_mask
         return self.balanced - worn / 8
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder's ``run.json``."""
+    """A run folder's ``run.json``. earlier: epochs of the runs it started from, oldest first."""
 
     settings: Settings
-    figures: tuple[EpochFigures, ...] = field(default=())
+    figures: tuple[EpochFigures, ...] = ()
+    earlier: tuple[int, ...] = ()
 
     @property
     def best(self) -> EpochFigures | None:
@@ -105,7 +110,8 @@ def read_run(folder: Path) -> Run:
         held = json.loads(path.read_text())
         if held["version"] != RUN_VERSION:
             raise DataError(f"{path} has version {held['version']}, this trainer reads {RUN_VERSION}: train again")
-        return Run(Settings(**held["settings"]), tuple(EpochFigures(**f) for f in held["figures"]))
+        figures = tuple(EpochFigures(**f) for f in held["figures"])
+        return Run(Settings(**held["settings"]), figures, tuple(held["earlier"]))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
 
@@ -135,7 +141,7 @@ class Learner:
         self._keep = settings.average
         self.step = 0
         total = settings.steps * settings.epochs
-        schedule = _Cosine.make(settings.rate, round(settings.warmup * total), total)
+        schedule = rising_cosine(settings.rate, round(settings.warmup * total), total)
         self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.decay, clipnorm=5.0)
         self._optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
         self._optimizer.build(self._variables)
@@ -158,8 +164,8 @@ class Learner:
         loss = float(self._learn(batch.images_rgb, batch.labels))
         self.step += 1
         keep = min(self._keep, (1 + self.step) / (10 + self.step))  # early on the average follows closely
-        for held, variable in zip(self.average, self._variables, strict=True):
-            held += (1 - keep) * (variable.numpy() - held)
+        for i, variable in enumerate(self._variables):
+            self.average[i] += (1 - keep) * (variable.numpy() - self.average[i])
         return loss
 
     def swap(self) -> None:
@@ -193,21 +199,20 @@ def _save_npz(path: Path, **arrays: Any) -> None:
         np.savez(f, **arrays)
 
 
-class _Cosine:
-    """Learning rate: a linear rise, then half a cosine down to a hundredth."""
+def rising_cosine(rate: float, warmup: int, total: int) -> Any:
+    """Learning rate by step: a linear rise over ``warmup`` steps, then half a cosine down to nearly none."""
+    import keras
 
-    @staticmethod
-    def make(rate: float, warmup: int, total: int) -> Any:
-        import keras
-
-        return keras.optimizers.schedules.CosineDecay(
-            rate / 20, max(1, total - warmup), alpha=0.01 * 20 / 20, warmup_target=rate, warmup_steps=max(1, warmup)
-        )
+    return keras.optimizers.schedules.CosineDecay(
+        rate / 20, max(1, total - warmup), alpha=0.01, warmup_target=rate, warmup_steps=max(1, warmup)
+    )
 
 
 def logits_of(model: network.Model, crops: ImageU8, batch: int = 64) -> np.ndarray[Any, np.dtype[np.float64]]:
     """(n, 3) logits of uint8 RGB crops by the float network."""
-    parts = [np.asarray(model(network.scale(crops[i : i + batch]), training=False)) for i in range(0, len(crops), batch)]
+    parts = [
+        np.asarray(model(network.scale(crops[i : i + batch]), training=False)) for i in range(0, len(crops), batch)
+    ]
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -221,61 +226,152 @@ def judge(learner: Learner, crops: ImageU8, rows: Sequence[FaceRow]) -> Score:
     return score(p[:, 0], np.array([r.label_index for r in rows]))
 
 
-def prepare_network(settings: Settings, rows: Sequence[FaceRow]) -> network.Model:
-    """A network whose BatchNorm statistics are those of our training faces."""
-    weights = None if settings.weights is None else settings.weights
-    where = weights if weights in (None, "imagenet") else Path(weights)
-    model = network.build(settings.input_px, settings.alpha, where, settings.dropout, settings.seed)
-    recipe = Recipe(Path(settings.data), settings.margin, settings.input_px, settings.seed)
-    picked = draw(rows, min(NORM_BATCHES * 64, max(64, len(rows))), settings.seed, 0)
-    batches = (
-        network.scale(make_batch([rows[i] for i in picked[at : at + 64]], recipe, 0, at).images_rgb)
-        for at in range(0, len(picked), 64)
-    )
+def recipe_of(settings: Settings, data: Path) -> Recipe:
+    return Recipe(data, settings.margin, settings.input_px, settings.seed, settings.transplants)
+
+
+def crops_of(settings: Settings, data: Path, rows: Sequence[FaceRow]) -> ImageU8:
+    """Crops as the device makes them; (0, side, side, 3) where there is no row."""
+    if not rows:
+        return np.zeros((0, settings.input_px, settings.input_px, 3), np.uint8)
+    return plain_crops(data, rows, settings.margin, settings.input_px)
+
+
+def fresh_network(settings: Settings, rows: Sequence[FaceRow]) -> network.Model:
+    """A network to start from, whose BatchNorm statistics are those of our training faces."""
+    where = settings.weights if settings.weights in (None, "imagenet") else Path(settings.weights)
+    start = None if settings.start_from else where
+    model = network.build(settings.input_px, settings.alpha, start, settings.dropout, settings.seed)
+    if settings.start_from:
+        load_weights(model, Path(settings.start_from) / BEST)
+    maker = Maker(rows, recipe_of(settings, Path(settings.data)))
+    picked = draw(rows, min(NORM_BATCHES * 64, max(64, len(rows))), settings.seed, 0).tolist()
+    batches = (network.scale(maker.batch(picked[at : at + 64], 0, at).images_rgb) for at in range(0, len(picked), 64))
     network.restate_norms(model, batches)
     return model
 
 
-def train(settings: Settings, folder: Path, *, resume: bool, tell: Callable[[str], None], workers: int = 1) -> Run:
-    """Train into a run folder; ``tell`` gets one line per epoch. KeyboardInterrupt leaves the last whole epoch."""
-    data = Path(settings.data)
+def load_best(folder: Path, settings: Settings) -> network.Model:
+    """The float network of a run's best epoch."""
+    model = network.build(settings.input_px, settings.alpha, None, settings.dropout, settings.seed)
+    load_weights(model, folder / BEST)
+    return model
+
+
+def load_weights(model: network.Model, path: Path) -> None:
+    if not path.is_file():
+        raise InputMissing(
+            f"no {BEST} in {path.parent}: its training has not begun; `trainer train --out {path.parent}`"
+        )
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path} does not fit its run's settings: train again into a new folder") from error
+
+
+def refuse_taken(folder: Path, resume: bool) -> None:
+    """A run folder is begun once, and gone on with only when asked."""
+    if resume:
+        read_run(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not empty: go on with --resume, or choose another folder with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder}: {error.strerror}") from error
+
+
+def begin(settings: Settings) -> Run:
+    """A new run's record."""
+    earlier: tuple[int, ...] = ()
+    if settings.start_from:
+        parent = read_run(Path(settings.start_from))
+        earlier = (*parent.earlier, len(parent.figures))
+    return Run(settings, (), earlier)
+
+
+def split_rows(data: Path) -> tuple[list[FaceRow], list[FaceRow]]:
+    """Training and held-out faces of a prepared set that can be trained on."""
     rows = read_manifest(data)
     refuse_straddling(rows)
     training, held_out = ([r for r in rows if r.split == s] for s in (TRAIN, HELD_OUT))
-    learner = Learner(settings, prepare_network(settings, training))
-    run, done = Run(settings), 0
-    if resume and (folder / LAST).is_file():
-        run, done = replace(read_run(folder), settings=settings), learner.load(folder / LAST)
-    crops = plain_crops(data, held_out, settings.margin, settings.input_px) if held_out else np.zeros((0,), np.uint8)
-    recipe = Recipe(data, settings.margin, settings.input_px, settings.seed)
-    with Feed(training, recipe, settings.batch, workers) as feed:
+    present = {r.label for r in training}
+    if not {MASK, NO_MASK} <= present:
+        raise DataError(f"{data} has only {sorted(present)} to train on: both mask and no_mask are needed")
+    return training, held_out
+
+
+def train(
+    settings: Settings,
+    folder: Path,
+    *,
+    resume: bool,
+    tell: Callable[[str], None],
+    tick: Callable[[], None] = lambda: None,
+    workers: int = 1,
+) -> Run:
+    """Train into a run folder; ``tell`` gets one line per epoch, ``tick`` is called per step.
+
+    resume: go on with the run there, by its own settings. KeyboardInterrupt leaves the last whole epoch.
+    """
+    run = read_run(folder) if resume else begin(settings)
+    settings, data = run.settings, Path(run.settings.data)
+    training, held_out = split_rows(data)
+    learner = Learner(settings, fresh_network(settings, training))
+    done = learner.load(folder / LAST) if resume and (folder / LAST).is_file() else 0
+    write_run(folder, run)
+    crops = crops_of(settings, data, held_out)
+    with Feed(training, recipe_of(settings, data), settings.batch, workers) as feed, _first_weights(learner, folder):
         for epoch in range(done + 1, settings.epochs + 1):
-            run = _one_epoch(learner, feed, run, epoch, crops, held_out)
+            run = _one_epoch(learner, feed, run, epoch, crops=crops, held_out=held_out, tick=tick)
             _keep(learner, run, folder, epoch)
             tell(describe(run.figures[-1], settings.epochs))
     return run
 
 
+@contextmanager
+def _first_weights(learner: Learner, folder: Path) -> Iterator[None]:
+    """Ctrl-C before the first epoch's end still leaves weights that can be used."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (folder / BEST).is_file():
+            _save_average(learner, folder)
+        raise
+
+
 def _one_epoch(
-    learner: Learner, feed: Feed, run: Run, epoch: int, crops: ImageU8, held_out: Sequence[FaceRow]
+    learner: Learner,
+    feed: Feed,
+    run: Run,
+    epoch: int,
+    *,
+    crops: ImageU8,
+    held_out: Sequence[FaceRow],
+    tick: Callable[[], None],
 ) -> Run:
     start = time.monotonic()
-    losses = [learner.learn(batch) for batch in feed.epoch(run.settings.draws, epoch)]
+    losses = []
+    for batch in feed.epoch(run.settings.draws, epoch):
+        losses.append(learner.learn(batch))
+        tick()
     s = judge(learner, crops, held_out)
-    figures = EpochFigures(epoch, float(np.mean(losses)), *asdict(s).values(), seconds=time.monotonic() - start)
+    figures = EpochFigures(epoch, float(np.mean(losses)), **asdict(s), seconds=round(time.monotonic() - start, 1))
     return replace(run, figures=(*run.figures, figures))
 
 
 def _keep(learner: Learner, run: Run, folder: Path, epoch: int) -> None:
     """The averaged weights where this epoch is the best so far, then the checkpoint, then the figures."""
     if run.best is run.figures[-1] or math.isnan(run.figures[-1].merit):
-        learner.swap()
-        beside = folder / f"new.{BEST}"
-        learner.model.save_weights(beside)
-        os.replace(beside, folder / BEST)
-        learner.swap()
+        _save_average(learner, folder)
     learner.save(folder / LAST, epoch)
     write_run(folder, run)
+
+
+def _save_average(learner: Learner, folder: Path) -> None:
+    learner.swap()
+    replace_file(folder / BEST, learner.model.save_weights)
+    learner.swap()
 
 
 def describe(figures: EpochFigures, epochs: int) -> str:
@@ -283,5 +379,6 @@ def describe(figures: EpochFigures, epochs: int) -> str:
     f = figures
     return (
         f"epoch {f.epoch}/{epochs}: loss {f.loss:.3f}, held out: balanced {f.balanced:.2%} "
-        f"(mask {f.mask_right:.2%}, bare {f.bare_right:.2%}), badly worn called mask {f.incorrect_called_mask:.1%}; {f.seconds:.0f} s"
+        f"(mask {f.mask_right:.2%}, bare {f.bare_right:.2%}), "
+        f"badly worn called mask {f.incorrect_called_mask:.1%}; {f.seconds:.0f} s"
     )

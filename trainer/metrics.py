@@ -65,7 +65,9 @@ def expected_calibration_error(p_mask: Floats, labels: Ints, bins: int = 10) -> 
     return sum(gaps) / max(1, len(labels))
 
 
-def bootstrap(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1) -> tuple[float, float]:
+def bootstrap(
+    p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1
+) -> tuple[float, float]:
     """95 % interval of balanced accuracy, drawing whole groups: faces of one group are not independent."""
     said = p_mask >= threshold
     names = {g: i for i, g in enumerate(dict.fromkeys(groups))}

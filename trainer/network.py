@@ -25,15 +25,17 @@ def build(input_px: int, alpha: float, weights: str | Path | None, dropout: floa
 
     Input (n, input_px, input_px, 3) float32 in -1..1; output (n, 3) logits in the order of ``LABELS``.
     """
+    if isinstance(weights, Path) and not weights.is_file():
+        raise InputMissing(f"no weights at {weights}: give --weights a file, or `imagenet` where there is a network")
     import keras
 
     keras.utils.set_random_seed(seed)
-    if isinstance(weights, Path) and not weights.is_file():
-        raise InputMissing(f"no weights at {weights}: give --weights a file, or `imagenet` where there is a network")
     shape = (input_px, input_px, 3)
     where = str(weights) if weights else None
     try:
-        base = keras.applications.MobileNetV2(input_shape=shape, alpha=alpha, include_top=False, weights=where, pooling="avg")
+        base = keras.applications.MobileNetV2(
+            input_shape=shape, alpha=alpha, include_top=False, weights=where, pooling="avg"
+        )
     except (ValueError, OSError) as error:
         raise DataError(f"weights {where} do not fit MobileNetV2 of width {alpha}: {error}") from error
     features = keras.layers.Dropout(dropout, seed=seed)(base.output)

@@ -15,7 +15,7 @@ from edge.errors import DataError
 from edge.interpreter import Interpreter, Tensor
 from edge.records import ImageU8
 from trainer import network
-from trainer.draws import Recipe, draw, make_batch, plain_crops
+from trainer.draws import Maker, Recipe, draw, plain_crops
 from trainer.manifest import FaceRow
 from trainer.quiet import no_chatter
 
@@ -27,9 +27,9 @@ INPUT_SCALE: Final = 1 / 127.5
 def representative_crops(rows: Sequence[FaceRow], recipe: Recipe, count: int = REPRESENTATIVES) -> ImageU8:
     """Training faces that show the converter the range of every activation: balanced draws, seeded; every second one
     varied as in training, since a door has harder light than the photos."""
-    picked = [rows[i] for i in draw(rows, count, recipe.seed, REPRESENTATIVE_EPOCH)]
-    plain = plain_crops(recipe.folder, picked[::2], recipe.margin, recipe.size_px)
-    varied = make_batch(picked[1::2], recipe, REPRESENTATIVE_EPOCH, 0).images_rgb
+    picked = [int(i) for i in draw(rows, count, recipe.seed, REPRESENTATIVE_EPOCH)]
+    plain = plain_crops(recipe.folder, [rows[i] for i in picked[::2]], recipe.margin, recipe.size_px)
+    varied = Maker(rows, recipe).batch(picked[1::2], REPRESENTATIVE_EPOCH, 0).images_rgb
     return np.concatenate([plain, varied])
 
 
@@ -68,7 +68,9 @@ def check_input(tensor: Tensor) -> None:
     """Refuse a model whose input quantisation is not the normalisation it was trained with."""
     near = abs(tensor.scale - INPUT_SCALE) < 1e-4 and tensor.zero_point in (127, 128)
     if tensor.dtype != "uint8" or not near:
-        raise DataError(f"converted model takes {tensor}; scale 1/127.5 at 127 or 128 was meant: report this as a fault")
+        raise DataError(
+            f"converted model takes {tensor}; scale 1/127.5 at 127 or 128 was meant: report this as a fault"
+        )
 
 
 def raw_answers(interpreter: Interpreter, crops_rgb: ImageU8) -> npt.NDArray[np.uint8]:
@@ -80,4 +82,3 @@ def dequantise(raw: npt.NDArray[np.uint8], output: Tensor) -> npt.NDArray[np.flo
     """Quantised answers to logits; widened first, or 8 bits would wrap around."""
     logits: npt.NDArray[np.float64] = output.scale * (raw.astype(np.float64) - output.zero_point)
     return logits
-

@@ -44,7 +44,8 @@ class MqttSink:
         self._closing = Closing()
         self._backoff = Backoff(settings.mqtt.retry_min_s, settings.mqtt.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
-        self._trouble = "no connection yet"
+        self._trouble = "no connection yet"  # the last reason why events wait; empty while all is well
+        self._complaints: set[str] = set()
         self._has_told_drop = False
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
         self._thread.start()
@@ -81,7 +82,7 @@ class MqttSink:
             self._thread.join(drain_s + FAREWELL_S + 2 * HANG_UP_S)
         if self.waiting:
             raise Undelivered(
-                f"{self.waiting} events could not be delivered to {self.name} ({self._trouble}): "
+                f"{self.waiting} events could not be delivered to {self.name} ({self._trouble or 'no time was left'}): "
                 "check the broker, then run again"
             )
 
@@ -111,16 +112,17 @@ class MqttSink:
             if refused is not None:
                 return refused
             log.info("mqtt: connected to %s by %s as %s", self.name, _NAMES[version], self._line.client_id)
-            self._trouble = ""
             self._session = session
-            return session.serve()
+            ended = session.serve()
+            if session.was_acknowledged and ended.how is not How.REFUSED:
+                self._trouble = ""  # it worked meanwhile; whatever comes next is news
+            return ended
         finally:
             self._session = None
             session.hang_up()
             if session.was_acknowledged:
                 self._backoff.reset()
-            for complaint in session.complaints[:1]:
-                log.warning("mqtt: %s: %s", self.name, complaint)
+            self._tell_complaints(session.complaints)
 
     def _tell(self, ended: Ended) -> float:
         """Log what is new; returns the pause before the next attempt, seconds."""
@@ -130,6 +132,11 @@ class MqttSink:
         self._trouble = ended.why
         log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
         return pause_s
+
+    def _tell_complaints(self, complaints: set[str]) -> None:
+        for complaint in complaints - self._complaints:
+            log.warning("mqtt: %s: %s", self.name, complaint)
+        self._complaints |= complaints
 
     def _pause(self, pause_s: float) -> None:
         if self._closing.has_begun:

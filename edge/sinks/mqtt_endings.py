@@ -59,6 +59,8 @@ def dial_error(address: Address, err: Exception) -> str:
         return f"its certificate is not accepted: {err.verify_message}: see mqtt.ca_file, and this machine's clock"
     if isinstance(err, ssl.SSLError):
         return f"TLS failed: {(err.reason or 'unknown').replace('_', ' ').lower()}: is {address.port} its TLS port?"
+    if address.is_tls and isinstance(err, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return f"it cut the TLS handshake short: is {address.port} its TLS port?"
     if isinstance(err, TimeoutError):
         return "it does not answer"
     if isinstance(err, OSError) and err.strerror:

@@ -132,7 +132,7 @@ class Session:
         self._window = WINDOW
         self._progress_mono_s = time.monotonic()
         self.was_acknowledged = False
-        self.complaints: list[str] = []  # what the broker refused of our own topics
+        self.complaints: set[str] = set()  # what the broker refused of our own topics
         self._client = self._new_client()
 
     def wake(self) -> None:
@@ -163,17 +163,17 @@ class Session:
             if ended is not None:
                 return ended
             if self._ack_age_s() >= self._line.settings.ack_timeout_s:
-                return Ended(How.LOST, f"no acknowledgement for {self._ack_age_s():.0f} s")
+                return Ended(How.LOST, f"no acknowledgement for {self._line.settings.ack_timeout_s:g} s")
 
     def hang_up(self) -> None:
-        """Let go of the connection without a word: the broker then publishes our will."""
+        """Let go of the connection, the last call. Where no farewell was taken, the broker then publishes our will."""
         sock = self._client.socket()
-        if not isinstance(sock, socket.socket):
-            return
-        with contextlib.suppress(OSError):  # the other end was quicker
-            sock.shutdown(socket.SHUT_RDWR)
-        # Not loop_stop: it waits for every acknowledgement, without a limit.
-        self._thread_ended.wait(HANG_UP_S)
+        if isinstance(sock, socket.socket):
+            with contextlib.suppress(OSError):  # the other end was quicker
+                sock.shutdown(socket.SHUT_RDWR)
+            # Not loop_stop: it waits for every acknowledgement, without a limit.
+            self._thread_ended.wait(HANG_UP_S)
+        del self._client  # its callbacks hold us: without this, its sockets would wait for the garbage collector
 
     # The network thread's side: paho calls these. They do nothing that could fail.
 
@@ -221,7 +221,8 @@ class Session:
             if isinstance(note, _Down):
                 return Ended(How.UNANSWERED, "it closed the connection without an answer (wrong port? TLS wanted?)")
             if note is None:
-                return Ended(How.LOST, "it does not answer (is it an MQTT broker?)")
+                # amqtt, for one, waits for more where it does not understand MQTT 5.
+                return Ended(How.UNANSWERED, "it does not answer (is it an MQTT broker?)")
 
     def _feed(self) -> None:
         """Hand events to paho, in order, as far as the window allows."""
@@ -288,7 +289,7 @@ class Session:
         why = f"it takes nothing below {self._line.base_topic}/ ({note.reason}): see the broker's access rules"
         if seq != _STATE:
             return Ended(How.REFUSED, why)
-        self.complaints.append(why)
+        self.complaints.add(why)
         return None
 
     def _is_done(self) -> bool:

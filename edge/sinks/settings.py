@@ -60,7 +60,7 @@ class MqttSettings:
     key_file: Path | None = None
     allow_plaintext_password: bool = False
     keepalive_s: int = 30
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: float = 5.0
     ack_timeout_s: float = 60.0
     retry_min_s: float = 1.0
     retry_max_s: float = 60.0

@@ -7,7 +7,7 @@ where they end.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -39,19 +39,20 @@ def examine(path: Path) -> Container:
     with path.open("rb") as file:
         head = file.read(4096)
         file.seek(0)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-            return _mp4(file, size)
-        if head[:4] == b"\x1a\x45\xdf\xa3":
-            return _matroska(file, size)
-        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            return _avi(file, size, head)
-        if head[:4] == b"GIF8":
-            return Container("gif", cut_gif(file.read(MAX_HEADER_BYTES)))
-        if head[:4] == b"\x30\x26\xb2\x75":
-            return _wmv(head, size)
-    if head[:1] == b"G" and head[TS_PACKET_BYTES : TS_PACKET_BYTES + 1] in (b"G", b""):
-        return Container("ts", "its last packet is cut off" if size % TS_PACKET_BYTES else None)
+        for kind, look in KINDS.items():
+            if _has_magic(kind, head):
+                return look(file, size, head)
     return Container("text" if is_text(head) else "")
+
+
+def _has_magic(kind: str, head: bytes) -> bool:
+    if kind == "mp4":
+        return head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+    if kind == "avi":
+        return head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    if kind == "ts":
+        return head[:1] == b"G" and head[TS_PACKET_BYTES : TS_PACKET_BYTES + 1] == b"G"
+    return head.startswith({"mkv": b"\x1a\x45\xdf\xa3", "gif": b"GIF8", "wmv": b"\x30\x26\xb2\x75"}[kind])
 
 
 def is_text(head: bytes) -> bool:
@@ -85,7 +86,7 @@ def _box_length(file: BinaryIO, at: int, size: int) -> tuple[bytes, int, int]:
     return kind, 8, length or size - at
 
 
-def _mp4(file: BinaryIO, size: int) -> Container:
+def _mp4(file: BinaryIO, size: int, _head: bytes) -> Container:
     at, cut, index = 0, None, b""
     while at < size:
         kind, header, length = _box_length(file, at, size)
@@ -112,8 +113,15 @@ def _mp4_length_s(index: bytes) -> float | None:
         if dict(_boxes(track.get(b"mdia", b""))).get(b"hdlr", b"")[8:12] == b"vide":
             header = track.get(b"tkhd", b"")
             ticks = _at(header, 28, ">Q") if header[:1] == b"\1" else _at(header, 20, ">I")
-            return ticks / timescale if ticks and timescale else None
+            ticks -= _empty_start_ticks(dict(_boxes(track.get(b"edts", b""))).get(b"elst", b""))
+            return ticks / timescale if ticks > 0 and timescale else None
     return None
+
+
+def _empty_start_ticks(edits: bytes) -> int:
+    """How long an edit list shows nothing before the first frame, from which frames are timed."""
+    duration, media_time = ((">Q", 8), (">q", 16)) if edits[:1] == b"\1" else ((">I", 8), (">i", 12))
+    return _at(edits, duration[1], duration[0]) if _at(edits, media_time[1], media_time[0]) == -1 else 0
 
 
 def _at(data: bytes, offset: int, form: str) -> int:
@@ -143,7 +151,7 @@ def _number(data: bytes, at: int, keep_marker: bool) -> tuple[int, int]:
 
 
 def _element(data: bytes, at: int) -> tuple[int, int, int]:
-    """Identity, size (-1: unknown) and start of the content of the element at ``at``; identity -1 where there is none."""
+    """Identity (-1: no element here), size (-1: unknown) and start of the content of the element at ``at``."""
     identity, middle = _number(data, at, keep_marker=True)
     size, start = _number(data, middle, keep_marker=False)
     return (identity, size, start) if middle > at and start > middle else (-1, -1, at)
@@ -159,8 +167,7 @@ def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = start + size
 
 
-def _matroska(file: BinaryIO, size: int) -> Container:
-    head = file.read(64)
+def _matroska(file: BinaryIO, size: int, head: bytes) -> Container:
     _, header_size, start = _element(head, 0)
     found: dict[int, bytes] = {}
     at, cut = start + header_size, None
@@ -197,7 +204,7 @@ def _matroska_length_s(found: dict[int, bytes]) -> float | None:
 
 
 def _avi(file: BinaryIO, size: int, head: bytes) -> Container:
-    """RIFF chunks side by side (large files have several); the main header tells the number of frames and their time."""
+    """RIFF chunks side by side (large files have several); the main header tells how many frames, how long each."""
     at, cut = 0, None
     while at + 12 <= size:
         file.seek(at)
@@ -213,10 +220,18 @@ def _avi(file: BinaryIO, size: int, head: bytes) -> Container:
     return Container("avi", cut, _at(head, main + 24, "<I") * frame_s or None)
 
 
-def _wmv(head: bytes, size: int) -> Container:
+def _wmv(_file: BinaryIO, size: int, head: bytes) -> Container:
     at = head.find(ASF_FILE_PROPERTIES)
     due = _at(head, at + 40, "<Q") if at > 0 else 0
     return Container("wmv", f"{size:,} bytes are there, {due:,} are due" if due > size else None)
+
+
+def _gif(file: BinaryIO, _size: int, _head: bytes) -> Container:
+    return Container("gif", cut_gif(file.read(MAX_HEADER_BYTES)))
+
+
+def _ts(_file: BinaryIO, size: int, _head: bytes) -> Container:
+    return Container("ts", "its last packet is cut off" if size % TS_PACKET_BYTES else None)
 
 
 def cut_gif(data: bytes) -> str | None:
@@ -245,3 +260,13 @@ def _gif_skip_blocks(data: bytes, at: int) -> int:
     while at < len(data) and data[at]:
         at += data[at] + 1
     return at + 1
+
+
+KINDS: Final[dict[str, Callable[[BinaryIO, int, bytes], Container]]] = {
+    "mp4": _mp4,
+    "mkv": _matroska,
+    "avi": _avi,
+    "gif": _gif,
+    "wmv": _wmv,
+    "ts": _ts,
+}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,9 @@ from edge.sources.container import cut_gif, is_text
 from edge.sources.quiet import MAX_PIXELS, cv2
 
 # A GIF is a video here.
-SUFFIXES: Final = frozenset(".jpg .jpeg .png .bmp .webp .tif .tiff .jp2 .avif .pbm .pgm .ppm".split())
+SUFFIXES: Final = frozenset(
+    [".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".avif", ".pbm", ".pgm", ".ppm"]
+)
 MAX_FILE_BYTES: Final = 256 * 2**20
 JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in coded data: all but stuffing, padding and restarts
 JPEG_SIZE_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -32,9 +34,9 @@ JPEG_END, JPEG_SCAN = 0xD9, 0xDA
 def read_image(path: Path) -> ImageU8:
     """Read a picture, upright, as (height, width, 3) uint8 BGR.
 
-    Grey is spread, alpha dropped, 16 bits become 8, CMYK becomes BGR. Messages leave the path to the caller, who knows how the
-    user called it. Raises InputMissing when there is no such file, Refused when it may not be read, and DataError
-    ("not an image: ...") for anything that is not a whole picture.
+    Grey is spread, alpha dropped, 16 bits become 8, CMYK becomes BGR. Messages leave the path to the caller, who knows
+    how the user called it. Raises InputMissing when there is no such file, Refused when it may not be read, and
+    DataError ("not an image: ...") for anything that is not a whole picture.
     """
     data = _bytes_of(path)
     problem = what_is_wrong(data)
@@ -78,14 +80,9 @@ def what_is_wrong(data: bytes) -> str | None:
         return "the file is empty"
     if is_text(data[:4096]):
         return "it holds text"
-    if data[:2] == b"\xff\xd8":
-        return _wrong_jpeg(data)
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _wrong_png(data)
-    if data[:4] == b"GIF8":
-        return cut_gif(data)
-    if data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        return _truncated(data)
+    for magic, check in CHECKS.items():
+        if data.startswith(magic):
+            return check(data)
     return None
 
 
@@ -122,6 +119,18 @@ def _wrong_png(data: bytes) -> str | None:
     return _truncated(data)
 
 
+def _wrong_riff(data: bytes) -> str | None:
+    return _truncated(data) if len(data) < 8 + int.from_bytes(data[4:8], "little") else None
+
+
+CHECKS: Final[dict[bytes, Callable[[bytes], str | None]]] = {
+    b"\xff\xd8": _wrong_jpeg,
+    b"\x89PNG\r\n\x1a\n": _wrong_png,
+    b"GIF8": cut_gif,
+    b"RIFF": _wrong_riff,  # WebP
+}
+
+
 def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     """Sorts ``2.jpg`` before ``10.jpg``; upper and lower case alike, the exact name last."""
     parts = re.findall(r"\d+|\D+", str(path).casefold())
@@ -140,7 +149,7 @@ class ImageFiles(Closing):
     """Pictures as the frames of a source that has a stated rate.
 
     A broken picture is left out; when the last was given, ``read`` raises DataError and names the first of them.
-    ``index`` and ``t_s`` go by the place in the list, so that a picture left out leaves its gap. Pictures may differ in size.
+    ``index`` and ``t_s`` go by the place in the list, so that a picture left out leaves its gap. Sizes may differ.
 
     fps: pictures per second of media time.
     """
@@ -170,9 +179,15 @@ class ImageFiles(Closing):
                 continue
             return Frame(image, index, index / self._fps, time.time())
         if self._broken:
-            count = f"{len(self._broken)} of {len(self._paths)} images could not be read"
-            raise DataError(f"{self.name}: {count}, the first is {self._broken[0]}; the others were used")
+            raise DataError(self._what_broke())
         return None
 
     def close(self) -> None:
         self._paths = []
+
+    def _what_broke(self) -> str:
+        if len(self._paths) == 1:
+            return self._broken[0]
+        count = f"{len(self._broken)} of {len(self._paths)} images could not be read"
+        used = "; the others were used" if len(self._broken) < len(self._paths) else ""
+        return f"{self.name}: {count}, the first is {self._broken[0]}{used}"

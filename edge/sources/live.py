@@ -1,35 +1,30 @@
-"""Cameras and streams through OpenCV: ``v4l2:`` and ``rtsp://``, each held by a child process that can be killed."""
+"""Cameras and streams through OpenCV, each held by a child process that can be killed."""
 
 from __future__ import annotations
 
 import json
 import os
 import select
-import stat
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import numpy as np
 
-from edge.errors import DataError, EdgeError, InputMissing, Refused, Unavailable, UsageError
+from edge.errors import DataError, EdgeError, InputMissing, Refused, Unavailable
 from edge.records import Frame
 from edge.sources.base import CameraSettings, Closing, SourceLost, SourceStalled, as_bgr, turn
-from edge.sources.quiet import MAX_PIXELS, SETTINGS, cv2
+from edge.sources.quiet import MAX_PIXELS, SETTINGS
 
 CHILD: Final = (sys.executable, "-P", str(Path(__file__).with_name("capture_child.py")))
-CHILD_START_S: Final = (
-    10.0  # a Python with OpenCV comes up in 0.3 s here, in seconds on a busy board with a cold SD card
-)
-STREAM_READ_S: Final = 10.0  # silence after which FFmpeg gives a stream up
+CHILD_START_S: Final = 10.0  # Python with OpenCV is up in 0.3 s here, in seconds from a cold SD card
+STALE_S: Final = 1.0  # an older frame is not worth a look: the next is awaited
 BODY_S: Final = 5.0  # a frame whose first bytes came must be whole by then
 EXIT_S: Final = 2.0  # the child's goodbye to the camera
 MAX_HEADER_BYTES: Final = 4096
-MJPEG_FROM_PIXELS: Final = 640 * 480  # above it USB 2 is too slow for raw pictures at a useful rate
 
 
 class Child:
@@ -46,7 +41,8 @@ class Child:
             start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
             bufsize=0,
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._input, self._output = self._process.stdin, self._process.stdout
         self._line = b""
         self.send(json.dumps(job).encode() + b"\n")
@@ -59,7 +55,7 @@ class Child:
             raise SourceLost("its process has died") from error
 
     def message(self, deadline_s: float) -> dict[str, Any] | None:
-        """The next line of JSON, None when it is not there by ``deadline_s`` (monotonic). SourceLost when the child has died."""
+        """The next line of JSON, None when it is not there by ``deadline_s`` (monotonic). SourceLost: it has died."""
         while not self._line.endswith(b"\n"):
             if not self._readable(deadline_s):
                 return None
@@ -131,25 +127,25 @@ class ChildSource(Closing):
         self._opened_s = time.monotonic()
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The newest frame. A picture that is none (0 x 0, of an odd kind) is counted as dropped and the next one awaited."""
+        """The newest frame. One that is stale, or no picture (0 x 0, an odd kind), is dropped and the next awaited."""
         deadline_s = time.monotonic() + timeout_s
+        fresh_from_s = time.monotonic() - STALE_S
         try:
-            while True:
-                header = self._next_header(deadline_s)
-                if header is None:
-                    raise SourceStalled(f"no frame within {timeout_s:g} s")
+            while (header := self._next_header(deadline_s)) is not None:
                 frame = self._frame_of(header)
-                if frame is not None:
+                if frame is not None and header["mono_s"] >= fresh_from_s:
+                    self._taken += 1
+                    self.dropped = header["index"] + 1 - self._taken
                     return frame
-        except SourceStalled as error:
-            raise SourceStalled(f"{self.name}: {error}") from None
         except SourceLost as error:
             raise SourceLost(f"{self.name} broke off: {error}") from error
+        raise SourceStalled(f"{self.name}: no frame within {timeout_s:g} s")
 
     def close(self) -> None:
         self._child.close()
 
     def _next_header(self, deadline_s: float) -> dict[str, Any] | None:
+        """What stands before the next frame, None when it does not come in time; then it stays asked for."""
         if not self._asked:
             self._child.send(b".")
             self._asked = True
@@ -159,6 +155,7 @@ class ChildSource(Closing):
         return header
 
     def _frame_of(self, header: dict[str, Any]) -> Frame | None:
+        """The frame that follows its header, None where it is no picture."""
         shape, dtype = tuple(header["shape"]), np.dtype(header["dtype"])
         size = int(np.prod(shape)) * dtype.itemsize
         if size > 4 * MAX_PIXELS:
@@ -169,8 +166,6 @@ class ChildSource(Closing):
             image = turn(as_bgr(np.frombuffer(data, dtype).reshape(shape)), self._rotation)
         except DataError:
             return None
-        self._taken += 1
-        self.dropped = header["index"] + 1 - self._taken
         return Frame(image, header["index"], max(0.0, header["mono_s"] - self._opened_s), header["utc_s"])
 
 
@@ -180,71 +175,3 @@ def _not_opened(name: str, kind: str) -> EdgeError:
     if kind == "missing":
         return InputMissing(f"{name} is not there: check the address, the network and the camera's power")
     return Unavailable(f"{name} cannot be opened: it does not answer as a camera; see whether another program holds it")
-
-
-def open_v4l2(spec: str, settings: CameraSettings) -> ChildSource:
-    """``v4l2:/dev/video0``: a USB camera, or any other that the kernel shows as a device."""
-    path = Path(spec.removeprefix("v4l2:"))
-    if not path.is_absolute():
-        raise UsageError(f"{spec}: give the device as a path, such as v4l2:/dev/video0")
-    if not path.exists():
-        raise InputMissing(f"{spec} is not there: plug the camera in, or name another of {_devices()}")
-    if not stat.S_ISCHR(path.stat().st_mode):
-        raise InputMissing(f"{spec} is not a camera device")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise Refused(f"{spec} may not be used by this user: add the user to the group video")
-    parameters = [
-        *((cv2.CAP_PROP_FOURCC, _fourcc("MJPG")) if settings.width * settings.height > MJPEG_FROM_PIXELS else ()),
-        *(cv2.CAP_PROP_FRAME_WIDTH, settings.width, cv2.CAP_PROP_FRAME_HEIGHT, settings.height),
-        *(cv2.CAP_PROP_FPS, round(settings.fps)),
-    ]
-    return ChildSource(spec, {"open": str(path), "backend": "V4L2", "parameters": parameters}, settings)
-
-
-def _fourcc(code: str) -> int:
-    return int.from_bytes(code.encode(), "little")
-
-
-def _devices() -> str:
-    return ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "none (there is no /dev/video*)"
-
-
-def open_rtsp(spec: str, settings: CameraSettings, password: str | None) -> ChildSource:
-    """``rtsp://[user@]host[:port]/path``: a network camera, over TCP.
-
-    password: goes to the child by its pipe only. Size, rate and picture are the camera's own; ``rotation`` is applied.
-    """
-    address = with_password(spec, password)
-    parameters = [
-        *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(settings.open_timeout_s * 1000)),
-        *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(STREAM_READ_S * 1000)),
-    ]
-    return ChildSource(public_name(spec), {"open": address, "backend": "FFMPEG", "parameters": parameters}, settings)
-
-
-def with_password(spec: str, password: str | None) -> str:
-    """The address with its password. Refuses one that has a password already: it was seen by everyone on the machine."""
-    try:
-        parts = urlsplit(spec)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host:
-        raise UsageError(f"{public_name(spec)} is not an address: give rtsp://[user@]host[:port]/path")
-    if parts.password is not None:
-        raise UsageError(f"{public_name(spec)}: leave the password out of the address and name a password file instead")
-    if password is None:
-        return spec
-    if not parts.username:
-        raise UsageError(f"{public_name(spec)}: there is a password but no user: give rtsp://user@host/path")
-    place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
-    user = quote(unquote(parts.username), safe="")
-    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
-
-
-def public_name(spec: str) -> str:
-    """The address as it may be shown: without password, and without a query (some cameras want the login there)."""
-    scheme, _, rest = spec.partition("://")
-    place, slash, path = rest.partition("/")
-    login, at, host = place.rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{host}{slash}{path.partition('?')[0]}"

@@ -1,4 +1,4 @@
-"""A file played in real time (``--pace live``): frames come when they are due and stale ones are dropped, as of a camera."""
+"""A file played in real time (``--pace live``): frames come when they are due, stale ones are dropped."""
 
 from __future__ import annotations
 
@@ -80,6 +80,8 @@ class Paced(Closing):
         """Make the newest frame that is due the current one, or else the next; catching up ends at the deadline."""
         if self._current is None:
             self._current, self._ahead = self._ahead or self._decode(), None
+        if self._started_s is None and self._current is not None:
+            self._started_s = self._timer.now_s() - self._current.t_s
         while self._current is not None:
             self._ahead = self._ahead or self._decode()
             now_s = self._timer.now_s()
@@ -100,6 +102,4 @@ class Paced(Closing):
         return frame
 
     def _due_s(self, frame: Frame) -> float:
-        if self._started_s is None:
-            self._started_s = self._timer.now_s() - frame.t_s
-        return self._started_s + frame.t_s
+        return (self._started_s or 0.0) + frame.t_s

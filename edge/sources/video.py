@@ -83,7 +83,7 @@ class VideoFile(Closing):
             raise DataError(f"{self.name} ends early: {self._frames}{of} frames; what was read was used{why}")
 
     def _ends_early(self) -> bool:
-        """Did the decoder stop well before the announced end? A cut that left the file's size right (zeros at its end)."""
+        """Did the decoder stop well before the announced end? It does where zeros took the place of a cut-off end."""
         if self._count <= self._frames and self._container.kind in EXACT_COUNT:
             return False
         length_s, share = self._container.length_s, SLACK_SHARE

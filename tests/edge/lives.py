@@ -29,7 +29,7 @@ def looks(p_masks: Iterable[float], start_s: float = 0.0, person: int = 1, quali
 def walk(
     tracker: Tracker, scene: Sequence[Sequence[Face]], fps: float = FPS
 ) -> tuple[list[dict[int, Face]], list[Gone]]:
-    """Play a scene, one list of faces a frame: who was seen in each frame, and who had gone by the end (not finished)."""
+    """Play a scene, one list of faces a frame: who was seen in each frame, and who had gone before the end."""
     seen, gone = [], []
     for index, faces in enumerate(scene):
         tracked = tracker.update(index / fps, faces)

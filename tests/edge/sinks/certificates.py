@@ -1,0 +1,37 @@
+"""A small authority made on the spot by openssl, for TLS between a test's broker and sink."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+
+def make_authority(folder: Path, name: str = "ca") -> Path:
+    """``NAME.crt`` and ``NAME.key``; returns the certificate."""
+    key, crt = folder / f"{name}.key", folder / f"{name}.crt"
+    _openssl("req", "-x509", *_NEW_KEY, "-keyout", str(key), "-out", str(crt), "-days", "1", "-subj", f"/CN={name}")
+    return crt
+
+
+def make_certificate(folder: Path, name: str, host: str, authority: str = "ca") -> tuple[Path, Path]:
+    """Certificate and key for ``host`` (``IP:127.0.0.1``, ``DNS:door``), signed by the authority."""
+    key, csr, crt, extra = (folder / f"{name}.{end}" for end in ("key", "csr", "crt", "ext"))
+    extra.write_text(f"subjectAltName={host}\n")
+    _openssl("req", *_NEW_KEY, "-keyout", str(key), "-out", str(csr), "-subj", f"/CN={name}")
+    signer = ("-CA", f"{folder}/{authority}.crt", "-CAkey", f"{folder}/{authority}.key", "-CAcreateserial")
+    _openssl("x509", "-req", "-in", str(csr), "-out", str(crt), "-days", "1", *signer, "-extfile", str(extra))
+    return crt, key
+
+
+def lock_key(key: Path, phrase: str) -> Path:
+    """The same key in another file, behind a pass phrase."""
+    locked = key.with_suffix(".locked")
+    _openssl("pkcs8", "-topk8", "-in", str(key), "-out", str(locked), "-passout", f"pass:{phrase}")
+    return locked
+
+
+_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+
+
+def _openssl(*argv: str) -> None:
+    subprocess.run(["openssl", *argv], check=True, capture_output=True)

@@ -1,0 +1,535 @@
+"""Events through a real broker to a subscriber that knows nothing of edge: every one, once by id, in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.errors import Undelivered
+from edge.sinks import MqttSettings, SinkSettings, open_sink
+from edge.sinks.mqtt import Backoff, MqttSink
+from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
+from tests.edge.sinks.certificates import make_authority, make_certificate
+from tests.edge.sinks.test_jsonl import publish, some_events
+from tests.mosquitto import Broker, find_mosquitto, free_port, subscribed, wait_until
+
+pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+
+ROOT = Path(__file__).parents[3]
+QUICK = MqttSettings(retry_min_s=0.02, retry_max_s=0.1, refused_retry_s=0.1, connect_timeout_s=2.0)
+SLOW = replace(QUICK, retry_min_s=1.0, retry_max_s=1.0)  # time for a subscriber to be there first
+INFO: dict[str, str | int] = {"version": "0.1.0", "schema": 1, "model": "mask-mnv2@3f9ac2d1e0b7"}
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    one = Broker(tmp_path).start()
+    yield one
+    one.kill()
+
+
+@contextmanager
+def running(tmp_path: Path, *lines: str) -> Iterator[Broker]:
+    one = Broker(tmp_path, lines).start()
+    try:
+        yield one
+    finally:
+        one.kill()
+
+
+def sink_to(port: int, settings: MqttSettings = QUICK, scheme: str = "mqtt", user: str = "") -> MqttSink:
+    sink = open_sink(f"{scheme}://{user}127.0.0.1:{port}", SinkSettings("door", settings, INFO))
+    assert isinstance(sink, MqttSink)
+    return sink
+
+
+def once(payloads: list[bytes]) -> list[bytes]:
+    """As a consumer that drops repeated ids holds them."""
+    return list({json.loads(payload)["id"]: payload for payload in payloads}.values())
+
+
+def log_lines(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+# The way through
+
+
+def test_payloads_are_the_given_bytes_in_order_each_once(broker: Broker) -> None:
+    with subscribed(broker.port) as subscriber:
+        sink = sink_to(broker.port)
+        sent = publish(sink, 200)
+        sink.close(10)
+        assert subscriber.wait_for(200, "mask-edge/door/event") == sent
+
+
+def test_event_is_json_by_content_type_and_not_retained(broker: Broker) -> None:
+    with subscribed(broker.port) as subscriber:
+        sink = sink_to(broker.port)
+        publish(sink, 1)
+        sink.close(10)
+        subscriber.wait_for(1, "/event")
+        [event] = [message for message in subscriber.received if message.topic.endswith("/event")]
+        assert (event.content_type, event.is_retained) == ("application/json", False)
+    with subscribed(broker.port, "mask-edge/door/event") as late, subscribed(broker.port) as other:
+        other.wait_for(1, "/availability")
+        assert late.received == []
+
+
+def test_subscriber_sees_online_then_the_events_then_offline(broker: Broker) -> None:
+    with subscribed(broker.port) as subscriber:
+        sink = sink_to(broker.port)
+        publish(sink, 2)
+        sink.close(10)
+        subscriber.wait_for(2, "/availability")
+        topics = [message.topic.rsplit("/", 1)[1] for message in subscriber.received]
+        assert topics == ["availability", "info", "event", "event", "availability"]
+        assert subscriber.payloads("/availability") == [b"online", b"offline"]
+
+
+def test_online_and_info_are_retained_for_those_who_come_late(broker: Broker) -> None:
+    sink = sink_to(broker.port)
+    wait_until(lambda: sink.is_online, "online")
+    with subscribed(broker.port) as early:
+        early.wait_for(1, "/availability")
+        early.wait_for(1, "/info")
+    with subscribed(broker.port) as late:
+        assert late.wait_for(1, "/availability") == [b"online"]
+        assert json.loads(late.wait_for(1, "/info")[0]) == INFO
+        assert all(message.is_retained for message in late.received)
+    sink.close(5)
+    with subscribed(broker.port) as after:
+        assert after.wait_for(1, "/availability") == [b"offline"]
+
+
+def test_base_topic_can_be_chosen(broker: Broker) -> None:
+    with subscribed(broker.port) as subscriber:
+        sink = sink_to(broker.port, replace(QUICK, base_topic="site/lobby"))
+        publish(sink, 1)
+        sink.close(10)
+        subscriber.wait_for(1, "site/lobby/event")
+
+
+def test_run_without_events_closes_at_once_and_says_offline(broker: Broker) -> None:
+    sink = sink_to(broker.port)
+    wait_until(lambda: sink.is_online, "online")
+    sink.close(10)
+    with subscribed(broker.port) as subscriber:
+        assert subscriber.wait_for(1, "/availability") == [b"offline"]
+
+
+def test_closing_twice_is_harmless(broker: Broker) -> None:
+    sink = sink_to(broker.port)
+    publish(sink, 1)
+    sink.close(10)
+    sink.close(10)
+
+
+# A device that dies
+
+
+def test_killed_device_is_called_offline_by_the_broker(broker: Broker) -> None:
+    code = (
+        "import sys, time; from tests.edge.sinks.test_mqtt import *\n"
+        "publish(sink_to(int(sys.argv[1])), 1); time.sleep(60)"
+    )
+    with subscribed(broker.port) as subscriber:
+        child = subprocess.Popen([sys.executable, "-c", code, str(broker.port)], cwd=ROOT)
+        subscriber.wait_for(1, "/event")
+        child.kill()
+        child.wait()
+        assert subscriber.wait_for(2, "/availability") == [b"online", b"offline"]
+    with subscribed(broker.port) as late:
+        assert late.wait_for(1, "/availability") == [b"offline"]
+
+
+# A broker that goes and comes
+
+
+def test_events_wait_for_a_broker_that_is_absent_at_the_start(tmp_path: Path) -> None:
+    port = free_port()
+    sink = sink_to(port, SLOW)
+    sent = publish(sink, 50)
+    wait_until(lambda: "refused" in sink._trouble, "the first attempt failed")
+    late = Broker(tmp_path, port=port).start()
+    with subscribed(port) as subscriber:
+        sink.close(10)
+        assert subscriber.wait_for(50, "/event") == sent
+    late.kill()
+
+
+def test_broker_that_is_killed_and_comes_back_gets_every_event_once_in_order(broker: Broker) -> None:
+    sink = sink_to(broker.port, SLOW)
+    events = some_events(100)
+    with subscribed(broker.port) as before:
+        for event, payload in events[:50]:
+            sink.publish(event, payload)
+        received = before.wait_for(50, "/event")
+        wait_until(lambda: sink.waiting == 0, "all acknowledged")
+        broker.kill()
+    wait_until(lambda: not sink.is_online, "the loss is noticed")
+    for event, payload in events[50:]:
+        sink.publish(event, payload)
+    assert sink.waiting == 50
+    broker.start()
+    with subscribed(broker.port) as after:
+        sink.close(10)
+        received += after.wait_for(50, "/event")
+        assert after.payloads("/availability") == [b"online", b"offline"]
+    assert received == [payload for _, payload in events]
+
+
+def test_connection_cut_in_the_middle_loses_nothing_and_keeps_the_order(broker: Broker) -> None:
+    with subscribed(broker.port) as subscriber:
+        sink = sink_to(broker.port)
+        events = some_events(600)
+        for number, (event, payload) in enumerate(events):
+            sink.publish(event, payload)
+            if number % 100 == 50:
+                cut(sink)
+        sink.close(10)
+        wait_until(lambda: len(once(subscriber.payloads("/event"))) == 600, "600 events")
+        assert once(subscriber.payloads("/event")) == [payload for _, payload in events]
+        assert subscriber.payloads("/availability")[-1] == b"offline"
+        assert subscriber.payloads("/availability").count(b"online") > 1
+
+
+def cut(sink: MqttSink) -> None:
+    """As a network does: the socket is gone, whatever was in it."""
+    wait_until(lambda: sink.is_online, "online")
+    session = sink._session
+    if session is not None:
+        with suppress(OSError, AttributeError):  # it may end by itself just now
+            session._client.socket().shutdown(2)  # type: ignore[union-attr]
+
+
+def test_broker_that_stays_away_costs_a_bounded_wait_and_is_told_with_the_number_left() -> None:
+    sink = sink_to(free_port())
+    publish(sink, 7)
+    began_s = time.monotonic()
+    with pytest.raises(Undelivered, match=r"7 events .* mqtt://127\.0\.0\.1:\d+ \(connection refused\)") as caught:
+        sink.close(0.3)
+    assert caught.value.exit_code == 75
+    assert 0.25 < time.monotonic() - began_s < 3
+
+
+def test_nothing_to_deliver_needs_no_broker_at_the_end() -> None:
+    began_s = time.monotonic()
+    sink_to(free_port()).close(10)
+    assert time.monotonic() - began_s < 1
+
+
+def test_absent_broker_is_told_once_not_at_every_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    sink = sink_to(free_port())
+    publish(sink, 1)
+    with pytest.raises(Undelivered):
+        sink.close(0.5)
+    assert len(log_lines(caplog)) == 1
+    assert "connection refused; events wait" in log_lines(caplog)[0]
+
+
+def test_memory_is_bounded_the_oldest_go_and_it_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    port = free_port()
+    sink = sink_to(port, replace(QUICK, max_pending=10))
+    sent = publish(sink, 25)
+    assert (sink.waiting, sink.dropped) == (10, 15)
+    assert sum("oldest are dropped" in line for line in log_lines(caplog)) == 1
+    with pytest.raises(Undelivered, match="10 events"):
+        sink.close(0.1)
+    assert len(sent) == 25
+
+
+# Who may do what
+
+
+def test_user_and_password_from_a_file_let_us_in(tmp_path: Path) -> None:
+    with guarded(tmp_path) as (one, settings), subscribed(one.port, user="dashboard", password="see") as subscriber:
+        sink = sink_to(one.port, settings, user="door@")
+        sent = publish(sink, 3)
+        sink.close(10)
+        assert subscriber.wait_for(3, "/event") == sent
+
+
+def test_refused_login_is_told_at_once_and_clearly_and_mended_without_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with guarded(tmp_path) as (one, settings):
+        assert settings.password_file
+        settings.password_file.write_text("wrong")
+        sink = sink_to(one.port, replace(settings, refused_retry_s=60), user="door@")
+        publish(sink, 1)
+        wait_until(lambda: bool(log_lines(caplog)), "the refusal is told")
+        assert "refuses the login" in log_lines(caplog)[0]
+        assert "mqtt.password_file" in log_lines(caplog)[0]
+        assert "next attempt in 60.0 s" in log_lines(caplog)[0]
+        assert "wrong" not in caplog.text
+        with pytest.raises(Undelivered, match=r"1 events .*refuses the login"):
+            sink.close(0.3)
+
+
+def test_refused_login_is_tried_slowly(tmp_path: Path) -> None:
+    with guarded(tmp_path) as (one, settings):
+        sink = sink_to(one.port, replace(settings, password_file=None, refused_retry_s=60))
+        wait_until(lambda: "not authorised" in one.log(), "the broker refuses")
+        time.sleep(0.5)
+        assert one.log().count("not authorised") == 1
+        sink.close(0)
+
+
+def test_event_that_the_brokers_rules_refuse_is_kept_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with guarded(tmp_path, rules="user door\ntopic write mask-edge/door/availability\n") as (one, settings):
+        sink = sink_to(one.port, settings, user="door@")
+        publish(sink, 1)
+        wait_until(lambda: any("events wait" in line for line in log_lines(caplog)), "the refusal is told")
+        with pytest.raises(Undelivered, match=r"1 events .*access rules"):
+            sink.close(0.3)
+    assert sum("events wait" in line for line in log_lines(caplog)) == 1
+
+
+@contextmanager
+def guarded(
+    folder: Path, rules: str = "user door\ntopic write mask-edge/door/#\nuser dashboard\ntopic read mask-edge/#\n"
+) -> Iterator[tuple[Broker, MqttSettings]]:
+    """A broker with users and rules, and the settings of a device that it knows."""
+    users, acl, password = (folder / name for name in ("users", "acl", "password"))
+    users.touch()
+    users.chmod(0o600)
+    for user, word in (("door", "hunter2"), ("dashboard", "see")):
+        subprocess.run(["mosquitto_passwd", "-b", str(users), user, word], check=True, capture_output=True)
+    acl.write_text(rules)
+    password.write_text("hunter2\n")
+    password.chmod(0o600)
+    with running(folder, "allow_anonymous false", f"password_file {users}", f"acl_file {acl}") as one:
+        yield one, replace(QUICK, password_file=password)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an authority, the certificates of a broker and of a device, and those of a stranger."""
+    folder = tmp_path_factory.mktemp("tls")
+    make_authority(folder)
+    make_authority(folder, "stranger")
+    make_certificate(folder, "broker", "IP:127.0.0.1")
+    make_certificate(folder, "elsewhere", "DNS:elsewhere.example")
+    make_certificate(folder, "device", "DNS:door")
+    return folder
+
+
+def tls_lines(authority: Path, name: str = "broker", *more: str) -> tuple[str, ...]:
+    return ("allow_anonymous true", f"certfile {authority}/{name}.crt", f"keyfile {authority}/{name}.key", *more)
+
+
+def test_tls_with_an_authority_of_ones_own_and_a_device_certificate(authority: Path, tmp_path: Path) -> None:
+    asks = (f"cafile {authority}/ca.crt", "require_certificate true")
+    settings = replace(
+        QUICK,
+        ca_file=authority / "ca.crt",
+        cert_file=authority / "device.crt",
+        key_file=authority / "device.key",
+    )
+    with running(tmp_path, *tls_lines(authority, "broker", *asks)) as one:
+        sink = sink_to(one.port, settings, scheme="mqtts")
+        publish(sink, 5)
+        sink.close(10)
+        assert sink.waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "message"),
+    [
+        ("broker", "stranger.crt", "certificate is not accepted"),
+        ("elsewhere", "ca.crt", "mismatch"),
+        ("broker", None, "not accepted"),
+    ],
+    ids=["wrong authority", "wrong host name", "system's authorities only"],
+)
+def test_broker_that_cannot_prove_itself_gets_nothing(
+    certificate: str,
+    trusted: str | None,
+    message: str,
+    authority: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = replace(QUICK, ca_file=authority / trusted if trusted else None)
+    with running(tmp_path, *tls_lines(authority, certificate)) as one:
+        sink = sink_to(one.port, settings, scheme="mqtts")
+        publish(sink, 1)
+        with pytest.raises(Undelivered, match=message):
+            sink.close(0.4)
+    assert message in log_lines(caplog)[0]
+
+
+def test_missing_device_certificate_is_told(authority: Path, tmp_path: Path) -> None:
+    asks = (f"cafile {authority}/ca.crt", "require_certificate true")
+    with running(tmp_path, *tls_lines(authority, "broker", *asks)) as one:
+        sink = sink_to(one.port, replace(QUICK, ca_file=authority / "ca.crt"), scheme="mqtts")
+        publish(sink, 1)
+        with pytest.raises(Undelivered, match="1 events"):
+            sink.close(0.4)
+
+
+def test_tls_to_a_plain_port_is_told(broker: Broker) -> None:
+    sink = sink_to(broker.port, replace(QUICK, connect_timeout_s=1, keepalive_s=1), scheme="mqtts")
+    publish(sink, 1)
+    with pytest.raises(Undelivered, match="TLS"):
+        sink.close(0.4)
+
+
+# Brokers that misbehave
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two seconds for a broker that will not acknowledge the farewell either."""
+    monkeypatch.setattr("edge.sinks.mqtt_session.FAREWELL_S", 0.1)
+
+
+def test_broker_that_speaks_3_1_1_only_gets_its_events() -> None:
+    versions: list[int] = []
+    payloads: list[bytes] = []
+
+    def old(wire: Wire) -> None:
+        while packet := wire.read():
+            kind, body = packet
+            if kind == CONNECT:
+                versions.append(protocol_of(body))
+                is_known = versions[-1] == 4
+                wire.send(bytes((0x20, 2, 0, 0 if is_known else 1)))
+                if not is_known:
+                    return
+            elif kind == PUBLISH:
+                packet_id, payload = payload_of(body)
+                payloads.append(payload)
+                wire.send(bytes((PUBACK, 2)) + packet_id)
+
+    with stub(old) as port:
+        sink = sink_to(port)
+        sent = publish(sink, 30)
+        sink.close(10)
+    assert versions == [5, 4]
+    assert [payload for payload in payloads if payload.startswith(b'{"v"')] == sent
+
+
+@pytest.mark.parametrize("is_closing", [True, False], ids=["closes", "stays silent"])
+def test_broker_that_does_not_answer_mqtt_5_is_asked_by_3_1_1(is_closing: bool) -> None:
+    versions: list[int] = []
+
+    def mute(wire: Wire) -> None:
+        while packet := wire.read():
+            if packet[0] == CONNECT:
+                versions.append(protocol_of(packet[1]))
+                if is_closing:
+                    return
+
+    with stub(mute) as port:
+        sink = sink_to(port, replace(QUICK, connect_timeout_s=0.1))
+        publish(sink, 1)
+        wait_until(lambda: len(versions) >= 4, "four attempts")
+        with pytest.raises(Undelivered, match="1 events"):
+            sink.close(0)
+    assert versions[:4] == [5, 4, 5, 4]
+
+
+def accepting(wire: Wire, receive_maximum: int | None = None) -> None:
+    """Take an MQTT 5 connection."""
+    wire.read()
+    properties = b"" if receive_maximum is None else b"\x21" + receive_maximum.to_bytes(2, "big")
+    body = bytes((0, 0, len(properties))) + properties
+    wire.send(bytes((0x20, len(body))) + body)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("granted", "expected"), [(None, 20), (3, 3), (500, 20)])
+def test_unacknowledged_messages_never_exceed_our_window_or_the_brokers(granted: int | None, expected: int) -> None:
+    seen: list[int] = []
+
+    def never_acks(wire: Wire) -> None:
+        accepting(wire, granted)
+        while packet := wire.read():
+            seen.append(packet[0])
+
+    with stub(never_acks) as port:
+        sink = sink_to(port)
+        publish(sink, 60)
+        wait_until(lambda: len(seen) >= expected, "the window is filled")
+        time.sleep(0.2)
+        assert seen == [PUBLISH] * expected
+        with pytest.raises(Undelivered, match="60 events"):
+            sink.close(0)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_broker_that_stops_acknowledging_is_left_and_dialled_again() -> None:
+    connections: list[int] = []
+
+    def never_acks(wire: Wire) -> None:
+        accepting(wire)
+        connections.append(1)
+        while wire.read():
+            pass
+
+    with stub(never_acks) as port:
+        sink = sink_to(port, replace(QUICK, ack_timeout_s=0.2))
+        publish(sink, 1)
+        wait_until(lambda: len(connections) >= 2, "a second connection")
+        with pytest.raises(Undelivered, match="no acknowledgement"):
+            sink.close(0)
+
+
+def test_broker_that_sends_garbage_neither_ends_the_sender_nor_busies_it() -> None:
+    connections: list[int] = []
+
+    def garbage(wire: Wire) -> None:
+        connections.append(1)
+        wire.read()
+        wire.send(os.urandom(64))
+
+    with stub(garbage) as port:
+        sink = sink_to(port, replace(QUICK, connect_timeout_s=0.2))
+        publish(sink, 1)
+        wait_until(lambda: len(connections) >= 6, "six attempts")
+        assert len(connections) < 100
+        with pytest.raises(Undelivered, match="1 events"):
+            sink.close(0)
+
+
+def test_threads_and_sockets_do_not_pile_up_over_reconnects(broker: Broker) -> None:
+    sink = sink_to(broker.port)
+    publish(sink, 1)
+    wait_until(lambda: sink.waiting == 0, "delivered")
+    before = (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
+    for _ in range(20):
+        cut(sink)
+        wait_until(lambda: not sink.is_online, "the loss is noticed")
+    wait_until(lambda: sink.is_online, "online again")
+    after = (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
+    sink.close(5)
+    assert after == before
+
+
+# Time between attempts
+
+
+def test_pauses_grow_to_a_minute_with_jitter_and_start_anew() -> None:
+    backoff = Backoff(1, 60)
+    pauses = [[backoff.next_s() for _ in range(12)]]
+    backoff.reset()
+    pauses.append([backoff.next_s() for _ in range(12)])
+    for row in pauses:
+        assert all(1 <= pause <= min(60, 2 ** (n + 1)) for n, pause in enumerate(row))
+    assert pauses[0] != pauses[1]
