@@ -15,7 +15,7 @@ from edge.config import Config
 from edge.detect import Detector
 from edge.errors import ConfigError
 from edge.events import SCHEMA_VERSION, EventWriter
-from edge.run import Outlet, run, stopping
+from edge.run import Outlet, closing, run, stopping
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sources import CameraSettings, Pace, Source, open_source
 
@@ -31,12 +31,10 @@ def run_daemon(config: Config, pace: Pace) -> int:
         pipeline = build_pipeline(config, detector, classifier)
         outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))
         settings = sink_settings(config, info(detector, classifier))
-        with open_camera(config, pace) as source:
-            try:
-                outlet.sinks += [open_sink(spec, settings) for spec in config.publish.sinks]
-                run(source, pipeline, outlet, config.camera.read_timeout_s, stop)
-            finally:
-                outlet.close(config.publish.drain_s)
+        with open_camera(config, pace) as source, closing(outlet, config.publish.drain_s):
+            for spec in config.publish.sinks:
+                outlet.sinks.append(open_sink(spec, settings))
+            run(source, pipeline, outlet, config.camera.read_timeout_s, stop)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
 
 

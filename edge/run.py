@@ -79,18 +79,35 @@ class Outlet:
             raise errors[0]
 
 
+@contextmanager
+def closing(outlet: Outlet, drain_s: float) -> Iterator[None]:
+    """Close the sinks at the end of the block. What broke the block is told before what the closing found."""
+    try:
+        yield
+    except BaseException:
+        try:
+            outlet.close(drain_s)
+        except EdgeError as further:
+            log.error("%s", further)
+        raise
+    outlet.close(drain_s)
+
+
 def run(source: Source, pipeline: Pipeline, outlet: Outlet, read_timeout_s: float, stop: Stop) -> None:
     """Read, judge, publish. When the source ends or breaks, whoever is still open is decided and published first.
 
     Raises what the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
     """
-    try:
-        while not stop.signal and outlet.wants_more():
+    broken: EdgeError | None = None
+    while not stop.signal and outlet.wants_more():
+        try:
             frame = source.read(read_timeout_s)
-            if frame is None:
-                break
-            outlet.publish(pipeline.process(frame))
-    except EdgeError:
-        outlet.publish(pipeline.finish())
-        raise
+        except EdgeError as error:
+            broken = error
+            break
+        if frame is None:
+            break
+        outlet.publish(pipeline.process(frame))
     outlet.publish(pipeline.finish())
+    if broken:
+        raise broken

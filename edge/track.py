@@ -21,6 +21,7 @@ CONFIRM_HITS: Final = (
 )
 CONFIRM_WINDOW_S: Final = 1.0
 COAST_S: Final = 0.5  # how long a movement is believed to go on unseen
+GLIMPSE_S: Final = 0.2  # a face unseen for longer may be another's
 REACH: Final = 0.9  # how far from where it was expected a face may be, in face sizes
 REACH_GROWTH: Final = 1.2  # and how much that grows per second unseen: people turn and step aside
 MAX_REACH: Final = 2.2
@@ -81,7 +82,7 @@ class _Track:
         moved = math.hypot(x - self.x - self.speed_x * coast_s, y - self.y - self.speed_y * coast_s)
         stayed = math.hypot(x - self.x, y - self.y)  # who was walking may have stopped
         distance = min(moved, stayed + 0.1 * scale) / scale
-        if unseen_s > COAST_S:  # somebody may have gone and the next one come
+        if unseen_s > GLIMPSE_S:  # somebody may have gone and the next one come
             distance += difference(self.appearance, face.appearance) / COLOUR_PER_SIZE
         reach, max_ratio = min(MAX_REACH, REACH + REACH_GROWTH * unseen_s), MAX_SIZE_RATIO
         if self.is_still and unseen_s > COAST_S:

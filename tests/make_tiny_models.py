@@ -1,7 +1,7 @@
-"""Makes the models of ``tests/data``: `python -m tests.make_tiny_models`. Needs TensorFlow; the tests themselves do not.
+"""Makes the models of ``tests/data``: `python -m tests.make_tiny_models`. Needs TensorFlow; the tests do not.
 
-8x8 RGB in, three logits out, 16 for a pure colour: green is ``mask``, red ``no_mask``, blue ``incorrect``. One model has uint8
-in and out, as a bundle wants it; one is float, as a bundle must not have it.
+8x8 RGB in, three logits out, 16 for a pure colour: green is ``mask``, red ``no_mask``, blue ``incorrect``. One model
+has uint8 in and out, as a bundle wants it; one is float, as a bundle must not have it.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from trainer.metrics import Calibration, Floats, calibrate, probabilities
 from trainer.quantize import check_input, dequantise, raw_answers, representative_crops, to_int8
 
 THRESHOLD: Final = 0.5
+AT_A_DOOR: Final = (0.45, 0.45, 0.10)  # mask, no_mask, incorrect: what calibration takes as usual
 HASHED_BLOCK: Final = 1 << 20
 
 
@@ -77,7 +78,7 @@ def quantized(run: Path, data: Path) -> Export:
 
 def _calibration(logits: Floats, rows: Sequence[FaceRow]) -> Calibration:
     labels = np.array([r.label_index for r in rows])
-    return calibrate(logits, labels, class_weights(labels))
+    return calibrate(logits, labels, class_weights(labels, AT_A_DOOR))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,8 @@ def agreement(first: Floats, second: Floats, threshold: float) -> float:
     return float(((first >= threshold) == (second >= threshold)).mean())
 
 
-def class_weights(labels: Ints) -> Floats:
-    """Each class as heavy as the next, however many faces it has; they sum to 1."""
+def class_weights(labels: Ints, shares: Sequence[float]) -> Floats:
+    """Weights of faces so that each class counts by its share, however many faces it has."""
     counts = np.maximum(1, np.bincount(labels, minlength=len(LABELS)))
-    weights: Floats = 1 / counts[labels]
-    normal: Floats = weights / weights.sum()
-    return normal
+    weights: Floats = np.array(shares)[labels] / counts[labels]
+    return weights

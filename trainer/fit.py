@@ -137,7 +137,7 @@ class Learner:
         self.model = model
         self._features, self._dropout, self._head = network.features_and_head(model)
         self._variables = model.trainable_variables
-        self.average = [np.array(v) for v in self._variables]
+        self.average = [v.numpy().copy() for v in self._variables]
         self._keep = settings.average
         self.step = 0
         total = settings.steps * settings.epochs
@@ -171,15 +171,15 @@ class Learner:
     def swap(self) -> None:
         """Exchange the weights in use and their running average."""
         for i, variable in enumerate(self._variables):
-            used = np.array(variable)
+            used = variable.numpy().copy()
             variable.assign(self.average[i])
             self.average[i] = used
 
     def save(self, path: Path, epoch: int) -> None:
         """Everything that going on needs, under names that say what it is."""
-        held = {f"w{i}": np.array(v) for i, v in enumerate(self.model.variables)}
+        held = {f"w{i}": v.numpy() for i, v in enumerate(self.model.variables)}
         held |= {f"a{i}": v for i, v in enumerate(self.average)}
-        held |= {f"o{i}": np.array(v) for i, v in enumerate(self._optimizer.variables)}
+        held |= {f"o{i}": v.numpy() for i, v in enumerate(self._optimizer.variables)}
         replace_file(path, lambda beside: _save_npz(beside, epoch=np.array(epoch), step=np.array(self.step), **held))
 
     def load(self, path: Path) -> int:

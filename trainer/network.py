@@ -16,6 +16,7 @@ import numpy.typing as npt
 from edge.errors import DataError, InputMissing
 from edge.records import ImageU8
 from trainer.manifest import LABELS
+from trainer.quiet import start_tensorflow
 
 Model = Any  # keras.Model; TensorFlow is imported late, so that `trainer --help` is quick
 
@@ -27,6 +28,7 @@ def build(input_px: int, alpha: float, weights: str | Path | None, dropout: floa
     """
     if isinstance(weights, Path) and not weights.is_file():
         raise InputMissing(f"no weights at {weights}: give --weights a file, or `imagenet` where there is a network")
+    start_tensorflow()
     import keras
 
     keras.utils.set_random_seed(seed)

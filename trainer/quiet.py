@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 
 def hush_tensorflow() -> None:
@@ -14,6 +15,15 @@ def hush_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GLOG_minloglevel", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+@cache
+def start_tensorflow() -> None:
+    """Import it and run one operation, so that all it says at its start is said here, unheard."""
+    with no_chatter():
+        import tensorflow as tf
+
+        tf.constant(0).numpy()
 
 
 @contextmanager

@@ -141,11 +141,12 @@ def test_a_password_in_a_wrong_place_is_not_shown() -> None:
 
 
 @given(st.dictionaries(names, st.dictionaries(names, values, max_size=4) | values, max_size=4))
-def test_whatever_is_written_gives_a_config_or_one_line_of_findings(raw: dict[str, Any]) -> None:
+def test_whatever_is_written_gives_a_config_or_findings(raw: dict[str, Any]) -> None:
     try:
-        assert isinstance(parse_config(raw), Config)
-    except ConfigError as error:
-        assert str(error)
+        parsed = parse_config(raw)
+    except ConfigError:
+        return
+    assert isinstance(parsed, Config)
 
 
 # --- the file ---

@@ -42,7 +42,9 @@ CUT = ("front.mp4", "fragments.mp4", "rates.mkv", "plain.avi", "plain.webm", "an
 @pytest.fixture(scope="module")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("healthy")
-    outputs = [argument for name, options in HEALTHY.items() for argument in (*options, folder / name)]
+    outputs: list[str | Path] = []
+    for name, options in HEALTHY.items():
+        outputs += [*options, folder / name]
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=2", *outputs)
     return folder
 
