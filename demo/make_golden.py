@@ -23,7 +23,7 @@ from edge.records import ImageU8
 
 OUT: Final = Path(__file__).resolve().parent / "golden"
 YUNET: Final = ROOT / "models" / "third_party" / "face_detection_yunet_2023mar.onnx"
-MARGIN: Final = 0.15
+MARGIN: Final = 0.20  # the crop margin of the model that ships
 SIZE_PX: Final = 128
 
 STILLS: Final = (
@@ -46,35 +46,38 @@ STILLS: Final = (
 )
 
 
-def largest_face(still: Still, detector: Detector) -> ImageU8:
+def largest_face(still: Still, detector: Detector, margin: float) -> ImageU8:
     """The still's face as the classifier gets it, RGB. Raises PictureError where the detector finds none."""
     picture = render(still)
     faces = detector.find(picture)
     if not faces:
         raise PictureError(f"{still.name}: {detector.name} finds no face in the picture that was made")
-    return crop_face(picture, faces[0].box, MARGIN, SIZE_PX)
+    return crop_face(picture, faces[0].box, margin, SIZE_PX)
 
 
-def make(detector: Detector) -> None:
+def make(detector: Detector, margin: float) -> None:
     OUT.mkdir(exist_ok=True)
     with (OUT / "golden.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("file", "label"))
         for still in STILLS:
             path = OUT / f"{still.name}.png"
-            cv2.imwrite(str(path), cv2.cvtColor(largest_face(still, detector), cv2.COLOR_RGB2BGR))
+            cv2.imwrite(str(path), cv2.cvtColor(largest_face(still, detector, margin), cv2.COLOR_RGB2BGR))
             table.writerow((path.name, still.label))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make the golden face crops of demo/golden.")
     parser.add_argument("--yunet", type=Path, default=YUNET, help="the verified model file of the detector")
+    parser.add_argument(
+        "--margin", type=float, default=MARGIN, help="share of the box's longer side added on every side"
+    )
     options = parser.parse_args()
     if not options.yunet.is_file():
         print(f"make_golden: {options.yunet} is not there: run `make setup`, or name it with --yunet", file=sys.stderr)
         return 66
     try:
-        make(YuNet(options.yunet))
+        make(YuNet(options.yunet), options.margin)
     except PictureError as error:
         print(f"make_golden: {error}", file=sys.stderr)
         return 69

@@ -84,6 +84,6 @@ def darken_hair(bgr: F32, region: F32) -> F32:
     inside = f32(cv2.GaussianBlur(polygon(bgr.shape, region), (0, 0), 2)) / 255
     luma = grey(bgr)
     tint = np.maximum(bgr[..., 1], bgr[..., 0]) - bgr[..., 2]
-    foreign = inside * np.clip(np.maximum((tint + 3) / 6, (luma - 70) / 40), 0, 1)
-    hair = np.minimum(luma, 34 + 0.18 * luma)[..., None] * f32((0.80, 0.90, 1.12))
+    foreign = inside * np.clip(np.maximum((tint + 8) / 8, (luma - 60) / 30), 0, 1)
+    hair = np.minimum(luma, 22 + 0.16 * luma)[..., None] * f32((0.80, 0.90, 1.12))
     return f32(bgr + (hair - bgr) * foreign[..., None])

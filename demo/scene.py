@@ -27,6 +27,7 @@ HORIZON_Y: Final = 425.0  # the row at the camera's height
 RISE: Final = 1.95  # a face's middle above the camera, in face widths
 SHUTTER_S: Final = 1 / 60
 OVERSAMPLE: Final = 2
+REACH: Final = 3.2  # half the width of the widest portrait, in face widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,13 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody's visit. looks: the portrait to show at a time. mirrored: seen the other way round.
+    """Somebody's visit. looks: the portrait to show at a time.
 
     taller: height above the average, in face widths. pace_hz: steps per second.
     """
 
     keys: Sequence[Key]
     looks: Callable[[float], Portrait]
-    mirrored: bool = False
     taller: float = 0.0
     pace_hz: float = 1.8
     seed: int = 0
@@ -140,43 +140,40 @@ def pose_at(actor: Actor, t_s: float) -> Pose:
     phase = 2 * np.pi * (actor.pace_hz * t_s + actor.seed * 0.37)
     slow = 2 * np.pi * (0.31 * t_s + actor.seed * 0.61)
     x += face_px * (0.035 * walking * np.sin(phase / 2) + 0.03 * np.sin(slow))
-    y = (
-        HORIZON_Y
-        - face_px * (RISE + actor.taller)
-        + face_px * (0.045 * walking * np.sin(phase) + 0.012 * np.sin(1.7 * slow))
-    )
-    return Pose(
-        x,
-        y,
-        face_px,
-        turn + 0.10 * float(np.sin(0.8 * slow + 1)),
-        tilt + 1.3 * float(np.sin(1.3 * slow)) + walking * float(np.sin(phase / 2)),
-    )
+    y = HORIZON_Y - face_px * (RISE + actor.taller - 0.045 * walking * np.sin(phase) - 0.012 * np.sin(1.7 * slow))
+    tilt += 1.3 * float(np.sin(1.3 * slow)) + walking * float(np.sin(phase / 2))
+    return Pose(x, y, face_px, turn + 0.10 * float(np.sin(0.8 * slow + 1)), tilt)
 
 
-def place(portrait: Portrait, pose: Pose, mirrored: bool) -> tuple[F32, F32]:
-    """A portrait in the frame, twice oversampled and averaged. Returns colour (h, w, 3) and alpha (h, w) of the frame.
+def place(portrait: Portrait, pose: Pose) -> tuple[F32, F32]:
+    """A portrait in the frame, twice oversampled and averaged. Returns colour (h, w, 3) times alpha, and alpha (h, w)."""
+    left = int(np.clip(pose.x - REACH * pose.face_px, 0, WIDTH - 1))
+    right = int(np.clip(pose.x + REACH * pose.face_px, left + 1, WIDTH))
+    scale = portrait.face_px / pose.face_px / OVERSAMPLE
+    x = (np.arange(left * OVERSAMPLE, right * OVERSAMPLE) + 0.5 - pose.x * OVERSAMPLE) * scale
+    y = (np.arange(HEIGHT * OVERSAMPLE) + 0.5 - pose.y * OVERSAMPLE) * scale
+    at_x, at_y = move_head(portrait, pose, *np.meshgrid(f32(x), f32(y)))
+    layer = np.dstack([portrait.bgr * portrait.alpha[..., None], portrait.alpha * 255])
+    drawn = cv2.remap(layer, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    frame = np.zeros((HEIGHT, WIDTH, 4), np.float32)
+    frame[:, left:right] = cv2.resize(drawn, (right - left, HEIGHT), interpolation=cv2.INTER_AREA)
+    return frame[..., :3], frame[..., 3] / 255
+
+
+def move_head(portrait: Portrait, pose: Pose, x: F32, y: F32) -> tuple[F32, F32]:
+    """Where in the portrait to look for points x, y relative to the face's middle, in portrait pixels.
 
     The head turns by parallax (what is nearer to the camera moves more) and tilts on its neck; the body stays.
     """
-    scale = portrait.face_px / pose.face_px / OVERSAMPLE
-    x, y = np.meshgrid(np.arange(WIDTH * OVERSAMPLE) + 0.5, np.arange(HEIGHT * OVERSAMPLE) + 0.5)
-    x, y = (x - pose.x * OVERSAMPLE) * scale, (y - pose.y * OVERSAMPLE) * scale
-    face, turn, tilt = portrait.face_px, pose.turn, np.radians(pose.tilt)
-    if mirrored:
-        x, turn, tilt = -x, -turn, -tilt
+    face, tilt = portrait.face_px, np.radians(pose.tilt)
     neck = portrait.person.neck_y * portrait.scale - portrait.center[1]
     head = np.clip((neck - y) / (0.5 * face) + 0.5, 0, 1)
     head = head * head * (3 - 2 * head)
     sin, cos = np.sin(-tilt * head), np.cos(-tilt * head)
     x, y = x * cos - (y - neck) * sin, x * sin + (y - neck) * cos + neck
     bulge = np.sqrt(np.clip(1 - (x / (0.62 * face)) ** 2 - ((y + 0.1 * face) / (0.95 * face)) ** 2, 0, 1))
-    x = x - turn * 0.10 * face * bulge * head + turn * 0.02 * face * head
-    at_x, at_y = f32(x + portrait.center[0]), f32(y + portrait.center[1])
-    premultiplied = np.dstack([portrait.bgr * portrait.alpha[..., None], portrait.alpha * 255])
-    drawn = cv2.remap(premultiplied, at_x - 0.5, at_y - 0.5, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    small = cv2.resize(drawn, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    return f32(small[..., :3]), f32(small[..., 3] / 255)
+    x = x - pose.turn * face * head * (0.10 * bulge - 0.02)
+    return f32(x + portrait.center[0] - 0.5), f32(y + portrait.center[1] - 0.5)
 
 
 def smear(layer: F32, dx: float, dy: float) -> F32:
@@ -204,7 +201,7 @@ def wall_shadow(alpha: F32, face_px: float) -> F32:
 def draw_actor(canvas: F32, actor: Actor, t_s: float) -> F32:
     """Lay one person over the canvas: smeared over the shutter's time, with a soft shadow on what is behind."""
     pose, later = pose_at(actor, t_s), pose_at(actor, t_s + SHUTTER_S)
-    colour, alpha = place(actor.looks(t_s), pose, actor.mirrored)
+    colour, alpha = place(actor.looks(t_s), pose)
     layer = smear(f32(np.dstack([colour, alpha])), later.x - pose.x, later.y - pose.y)
     colour, alpha = layer[..., :3], layer[..., 3]
     shaded = canvas * (1 - 0.24 * wall_shadow(alpha, pose.face_px))[..., None]

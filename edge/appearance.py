@@ -52,13 +52,13 @@ def cell(image_bgr: ImageU8, left: float, top: float, right: float, bottom: floa
     return lab
 
 
-def difference(one: Appearance | None, other: Appearance | None) -> float:
-    """Mean distance of the cells that both have, in units of Lab (about 2 is just seen); 0 where there are too few."""
+def difference(one: Appearance | None, other: Appearance | None) -> float | None:
+    """Mean distance of the cells that both have, in Lab (about 2 is just seen); None where there are too few."""
     if one is None or other is None:
-        return 0.0
+        return None
     both = ~(np.isnan(one[:, 0]) | np.isnan(other[:, 0]))
     if both.sum() < MIN_CELLS:
-        return 0.0
+        return None
     step = (one[both] - other[both]) * np.array([LIGHTNESS_WEIGHT, 1.0, 1.0], np.float32)
     return float(np.sqrt((step**2).sum(axis=1)).mean())
 

@@ -29,7 +29,8 @@ MAX_SIZE_RATIO: Final = 1.9
 OVERLAID_SHARE: Final = 0.1
 SIZE_WEIGHT: Final = 0.7  # cost of a size that differs by a factor e, in face sizes of distance
 SPEED_MEMORY_S: Final = 0.25  # time constant of the smoothed speed
-COLOUR_PER_SIZE: Final = 8.0  # how different hair and clothes (Lab) weigh as much as one face size of distance
+COLOUR_USUAL: Final = 6.0  # how far a person's hair and clothes differ from one sight to the next (Lab)
+COLOUR_PER_SIZE: Final = 6.0  # and how much more than that weighs as much as one face size of distance
 STILL_AFTER_S: Final = 8.0
 STILL_EXTENT: Final = 0.25  # share of a face's size within which it has to stay to count as a thing on the wall
 STILL_MEMORY_S: Final = 300.0
@@ -83,13 +84,18 @@ class _Track:
         stayed = math.hypot(x - self.x, y - self.y)  # who was walking may have stopped
         distance = min(moved, stayed + 0.1 * scale) / scale
         if unseen_s > GLIMPSE_S:  # somebody may have gone and the next one come
-            distance += difference(self.appearance, face.appearance) / COLOUR_PER_SIZE
+            distance += self.strangeness(face)
         reach, max_ratio = min(MAX_REACH, REACH + REACH_GROWTH * unseen_s), MAX_SIZE_RATIO
         if self.is_still and unseen_s > COAST_S:
             reach, max_ratio = STILL_REACH, STILL_SIZE_RATIO
         if ratio > math.log(max_ratio) or distance > reach:
             return math.inf
         return distance + SIZE_WEIGHT * ratio
+
+    def strangeness(self, face: Face) -> float:
+        """How much hair and clothes speak against this person (for them, where negative), in face sizes."""
+        differs = difference(self.appearance, face.appearance)
+        return 0.0 if differs is None else (differs - COLOUR_USUAL) / COLOUR_PER_SIZE
 
     def see(self, face: Face, t_s: float, is_sure: bool) -> None:
         x, y = face.box.center

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from edge.bundle import MANIFEST, NAME, SCHEMA
-from edge.errors import DataError, DiskError, InputMissing, OutputError, UsageError
+from edge.errors import DataError, DiskError, EdgeError, InputMissing, OutputError, UsageError
 from edge.golden import check_golden
 from edge.interpreter import Interpreter, Tensor, find_runtime
 from edge.records import MASK, NO_MASK, ImageU8
@@ -90,6 +90,7 @@ class Naming:
     golden: Path | None
 
     def __post_init__(self) -> None:
+        golden_crops(self.golden)  # said before the long work, not after it
         if not NAME.fullmatch(self.name):
             raise UsageError(f"bundle name {self.name!r} must match {NAME.pattern}: choose another with --name")
 
@@ -107,6 +108,8 @@ def write_bundle(export: Export, run: Path, data: Path, naming: Naming, out: Pat
             if out.exists():
                 out.rename(Path(beside) / "old")
             fresh.rename(out)
+    except EdgeError:
+        raise
     except OSError as error:
         raise DiskError(f"cannot write bundle {out}: {error.strerror or error}") from error
     return said

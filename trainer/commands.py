@@ -51,6 +51,11 @@ def root(
     """From labelled photos to a model bundle for mask-edge."""
 
 
+def say(what: str | Table) -> None:
+    """A line or a table for a person; a long line is left to the terminal to wrap."""
+    console.print(what, soft_wrap=isinstance(what, str))
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, silence elsewhere; gives a function that takes how much more is done."""
@@ -88,7 +93,7 @@ def prepare(
         cutting = made.prepare(
             photos, finder, out, held_out_sources=held_out or [], share=share, seed=seed, tick=lambda: advance(1)
         )
-    console.print(kept_and_dropped(cutting))
+    say(kept_and_dropped(cutting))
     if not cutting.rows:
         raise DataError(f"no face was found in {len(photos)} labelled photos: see the table for the reasons")
 
@@ -175,9 +180,9 @@ def train(
     )
     fit.refuse_taken(out, resume)
     with progress("training", epochs * settings.steps) as advance:
-        run = fit.train(settings, out, resume=resume, tell=console.print, tick=lambda: advance(1), workers=workers)
+        run = fit.train(settings, out, resume=resume, tell=say, tick=lambda: advance(1), workers=workers)
     if run.best:
-        console.print(f"best: {fit.describe(run.best, epochs)}")
+        say(f"best: {fit.describe(run.best, epochs)}")
 
 
 @app.command(epilog="Example: trainer export run/ --int8 --data faces/ --out models/my-door")
@@ -199,9 +204,9 @@ def export(
     naming = bundle.Naming(name or out.name, version, golden)
     bundle.refuse_foreign(out)
     made = bundle.quantized(run, data)
-    console.print(bundle.write_bundle(made, run, data, naming, out))
+    say(bundle.write_bundle(made, run, data, naming, out))
     for line in bundle.summary(made):
-        console.print(line)
+        say(line)
 
 
 @app.command(epilog="Example: trainer evaluate models/mask-mnv2 --data faces/ --json")

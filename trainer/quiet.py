@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 
 
@@ -37,7 +38,8 @@ def no_chatter() -> Iterator[None]:
         os.dup2(caught.fileno(), 2)
         failed = True
         try:
-            yield
+            with redirect_stdout(io.StringIO()):
+                yield
             failed = False
         finally:
             sys.stdout.flush()

@@ -44,7 +44,7 @@ class MqttSink:
         self._closing = Closing()
         self._backoff = Backoff(settings.mqtt.retry_min_s, settings.mqtt.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
-        self._trouble = "no connection yet"  # the last reason why events wait; empty while all is well
+        self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
         self._complaints: set[str] = set()
         self._has_told_drop = False
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
@@ -80,10 +80,12 @@ class MqttSink:
             session.wake()
         if session is not None or self.waiting:  # else there is nothing to wait for, not even a broker
             self._thread.join(drain_s + FAREWELL_S + 2 * HANG_UP_S)
+        if self.dropped:
+            log.error("mqtt: %s: %d events were dropped in all", self.name, self.dropped)
         if self.waiting:
+            why = self._trouble.why if self._trouble else "no time was left"
             raise Undelivered(
-                f"{self.waiting} events could not be delivered to {self.name} ({self._trouble or 'no time was left'}): "
-                "check the broker, then run again"
+                f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run again"
             )
 
     def _run(self) -> None:
@@ -94,7 +96,7 @@ class MqttSink:
                 # Ours, whatever it is; but a door must not fall silent for it.
                 log.exception("mqtt: unexpected fault, trying again")
                 ended = Ended(How.LOST, "unexpected fault")
-            if ended.how is How.FINISHED:
+            if ended.how is How.FINISHED or (self._closing.has_begun and not self.waiting):
                 return
             self._pause(self._tell(ended))
 
@@ -114,8 +116,7 @@ class MqttSink:
             log.info("mqtt: connected to %s by %s as %s", self.name, _NAMES[version], self._line.client_id)
             self._session = session
             ended = session.serve()
-            if session.was_acknowledged and ended.how is not How.REFUSED:
-                self._trouble = ""  # it worked meanwhile; whatever comes next is news
+            self._forget_trouble(session)
             return ended
         finally:
             self._session = None
@@ -124,12 +125,18 @@ class MqttSink:
                 self._backoff.reset()
             self._tell_complaints(session.complaints)
 
+    def _forget_trouble(self, session: Session) -> None:
+        """After it worked, whatever comes next is news. Where events were refused, only a delivered one is a sign."""
+        is_refused = self._trouble is not None and self._trouble.how is How.REFUSED
+        if session.has_delivered or (session.was_acknowledged and not is_refused):
+            self._trouble = None
+
     def _tell(self, ended: Ended) -> float:
         """Log what is new; returns the pause before the next attempt, seconds."""
         is_slow = ended.how is How.REFUSED
         pause_s = self._line.settings.refused_retry_s if is_slow else self._backoff.next_s()
-        level = logging.DEBUG if ended.why == self._trouble else logging.ERROR if is_slow else logging.WARNING
-        self._trouble = ended.why
+        level = logging.DEBUG if ended == self._trouble else logging.ERROR if is_slow else logging.WARNING
+        self._trouble = ended
         log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
         return pause_s
 

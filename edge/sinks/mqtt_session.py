@@ -131,7 +131,8 @@ class Session:
         self._fed_seq = 0
         self._window = WINDOW
         self._progress_mono_s = time.monotonic()
-        self.was_acknowledged = False
+        self.was_acknowledged = False  # anything at all
+        self.has_delivered = False  # an event
         self.complaints: set[str] = set()  # what the broker refused of our own topics
         self._client = self._new_client()
 
@@ -284,6 +285,7 @@ class Session:
         self._progress_mono_s = time.monotonic()
         if not note.reason.is_failure:
             self.was_acknowledged = True
+            self.has_delivered |= seq != _STATE
             self._pending.ack(seq)
             return None
         why = f"it takes nothing below {self._line.base_topic}/ ({note.reason}): see the broker's access rules"

@@ -86,6 +86,11 @@ def flip_a_byte(path: Path) -> None:
     (path / "model.tflite").write_bytes(data)
 
 
+def as_folder(path: Path) -> None:
+    (path / "CARD.md").unlink()
+    (path / "CARD.md").mkdir()
+
+
 def as_link(path: Path) -> None:
     (path / "labels.txt").rename(path.parent / "labels.txt")
     (path / "labels.txt").symlink_to(path.parent / "labels.txt")
@@ -99,7 +104,7 @@ DAMAGE: dict[str, tuple[Spoil, str]] = {
     "longer": (lambda p: (p / "CARD.md").write_text("# longer"), "CARD.md has 8 bytes instead of 7: copy"),
     "one bit": (flip_a_byte, "model.tflite was altered (SHA-256 differs): copy"),
     "file gone": (lambda p: (p / "labels.txt").unlink(), "labels.txt is missing: copy"),
-    "folder for file": (lambda p: ((p / "CARD.md").unlink(), (p / "CARD.md").mkdir()), "CARD.md is missing: copy"),
+    "folder for file": (as_folder, "CARD.md is missing: copy"),
     "stranger": (lambda p: (p / "run.sh").touch(), "run.sh is not listed in bundle.json: remove it"),
     "stranger below": (lambda p: (p / "golden" / "x.png").touch(), "golden/x.png is not listed in bundle.json: remove"),
     "pipe": (lambda p: os.mkfifo(p / "pipe"), "pipe is not listed in bundle.json: remove it"),

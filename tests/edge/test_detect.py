@@ -152,9 +152,9 @@ def test_landmarks_are_shares_of_the_box() -> None:
 
 
 def test_a_cell_at_the_threshold_is_not_hot() -> None:
-    heat, *rest = maps(4, 4)
+    heat, log_size, offset, marks = maps(4, 4)
     heat[1, 1], heat[2, 2] = 0.5, 0.51
-    assert len(decode_centerface(heat, *rest, 0.5)[0]) == 1
+    assert len(decode_centerface(heat, log_size, offset, marks, 0.5)[0]) == 1
 
 
 # --- the networks themselves ---

@@ -12,8 +12,6 @@ from edge.quality import inside_share, quality, ramp, sharpness, turn
 from edge.records import Box, Face, ImageU8
 from tests.edge.lives import face
 
-MIN_PX = 32.0
-
 
 def grain(height: int = 300, width: int = 400, seed: int = 3) -> ImageU8:
     """A picture full of detail, as a sharp camera gives it."""
@@ -29,36 +27,27 @@ def turned(share: float) -> Face:
 
 
 def test_a_sharp_frontal_face_counts_fully() -> None:
-    assert quality(grain(), face(200, 150), MIN_PX) == 1.0
-
-
-def test_a_face_under_the_size_limit_does_not_count() -> None:
-    assert quality(grain(), face(200, 150, size=31.9), MIN_PX) == 0.0
-    assert quality(grain(), face(200, 150, size=32), MIN_PX) > 0.0
-
-
-def test_the_shorter_side_is_the_size() -> None:
-    assert quality(grain(), Face(Box(100, 100, 30, 90), 0.9, ()), MIN_PX) == 0.0
+    assert quality(grain(), face(200, 150)) == 1.0
 
 
 @pytest.mark.parametrize("x", [0, 400])
 def test_a_face_half_out_of_the_frame_does_not_count(x: float) -> None:
-    assert quality(grain(), face(x, 150), MIN_PX) == 0.0
+    assert quality(grain(), face(x, 150)) == 0.0
 
 
 def test_a_face_that_leaves_the_frame_counts_less_and_less() -> None:
-    shares = [quality(grain(), face(x, 150, size=100), MIN_PX) for x in (50, 40, 30, 20)]
+    shares = [quality(grain(), face(x, 150, size=100)) for x in (50, 40, 30, 20)]
     assert shares == sorted(shares, reverse=True)
     assert shares[0] == 1.0
     assert shares[-1] == 0.0
 
 
 def test_a_face_beside_the_picture_does_not_count() -> None:
-    assert quality(grain(), face(900, 900), MIN_PX) == 0.0
+    assert quality(grain(), face(900, 900)) == 0.0
 
 
 def test_a_head_turned_aside_counts_less() -> None:
-    half, profile = (quality(grain(), turned(share), MIN_PX) for share in (0.8, 1.3))
+    half, profile = (quality(grain(), turned(share)) for share in (0.8, 1.3))
     assert 0 < profile < half < 1
 
 
@@ -81,7 +70,7 @@ def test_without_landmarks_a_face_counts_as_frontal() -> None:
 
 
 def test_one_flat_tone_does_not_count() -> None:
-    assert quality(np.full((300, 400, 3), 128, np.uint8), face(200, 150), MIN_PX) == 0.0
+    assert quality(np.full((300, 400, 3), 128, np.uint8), face(200, 150)) == 0.0
 
 
 def test_a_smeared_face_counts_less_than_a_sharp_one() -> None:
@@ -114,4 +103,4 @@ def test_quality_is_between_nought_and_one_for_any_face(
     x: float, y: float, size: float, points: list[tuple[float, float]]
 ) -> None:
     found = Face(Box(x - size / 2, y - size / 2, size, size), 0.9, tuple(points))
-    assert 0.0 <= quality(grain(), found, MIN_PX) <= 1.0
+    assert 0.0 <= quality(grain(), found) <= 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import os
 import socket
 import threading
 import zipfile
@@ -265,7 +266,7 @@ def test_a_write_that_breaks_off_leaves_nothing(
         raise fault
 
     put(tmp_path / "local")
-    monkeypatch.setattr(third_party.os, "fsync", breaks)
+    monkeypatch.setattr(os, "fsync", breaks)
     with pytest.raises((DiskError, KeyboardInterrupt)):
         fetch("tinyface")
     assert everything(here) == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +17,12 @@ Scene = list[list[Face]]
 xs = st.floats(0, 640)
 faces = st.builds(face, x=xs, y=st.floats(0, 480), size=st.floats(20, 200), score=st.floats(0.5, 1))
 scenes = st.lists(st.lists(faces, max_size=4), max_size=30)
+
+
+def dressed(scene: Scene, colour: float) -> Scene:
+    """The same faces, with hair and clothes of one lightness (0-100)."""
+    look = np.full((12, 3), (colour, 0.0, 0.0), np.float32)
+    return [[replace(f, appearance=look) for f in frame] for frame in scene]
 
 
 def test_a_person_who_walks_by_keeps_one_number() -> None:
@@ -76,6 +84,18 @@ def test_who_comes_back_later_is_another_person() -> None:
 def test_someone_who_appears_elsewhere_meanwhile_is_another_person() -> None:
     scene = moving(20, lambda i: (100, 100)) + moving(20, lambda i: (500, 300))
     assert persons(walk(Tracker(), scene)[0]) == {1, 2}
+
+
+def test_the_next_in_a_queue_at_the_same_place_is_another_person() -> None:
+    first = dressed(moving(20, lambda i: (300, 100)), colour=20)
+    second = dressed(moving(20, lambda i: (310, 95)), colour=60)
+    assert persons(walk(Tracker(), [*first, *[[]] * 10, *second])[0]) == {1, 2}
+
+
+def test_who_comes_out_fast_from_behind_another_is_known_by_hair_and_clothes() -> None:
+    before = dressed(moving(10, lambda i: (100 + 15 * i, 100)), colour=20)
+    behind = dressed(moving(10, lambda i: (325 + 30 * i, 100)), colour=22)
+    assert persons(walk(Tracker(), [*before, *[[]] * 3, *behind])[0]) == {1}
 
 
 def test_a_poster_that_the_detector_keeps_losing_is_counted_once() -> None:
