@@ -160,6 +160,7 @@ def frames() -> Iterator[ImageU8]:
 
 def encode(path: Path, crf: int) -> None:
     """H.264, one thread and no date inside, so that the same ffmpeg gives the same bytes."""
+    part = path.with_name(f".{path.name}.part.mp4")  # nobody should find half a clip
     source = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{WIDTH}x{HEIGHT}", "-r", str(FPS), "-i", "-"]
     codec = [
         "-c:v",
@@ -176,7 +177,7 @@ def encode(path: Path, crf: int) -> None:
         "yuv420p",
     ]
     plain = ["-an", "-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"]
-    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *source, *codec, *plain, str(path)]
+    command = ["ffmpeg", "-hide_banner", "-loglevel", "error", "-y", *source, *codec, *plain, str(part)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         for frame in frames():
@@ -184,6 +185,7 @@ def encode(path: Path, crf: int) -> None:
         process.stdin.close()
     if process.returncode:
         raise OSError(f"ffmpeg ended with {process.returncode}")
+    part.replace(path)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import socket
@@ -124,9 +125,8 @@ def demo(options: argparse.Namespace, children: Children, folder: Path) -> int:
 
 def run_edge(source: Path, port: int, children: Children, log: Path, deadline: float) -> None:
     sink = f"mqtt://127.0.0.1:{port}"
-    edge = children.start(
-        [sys.executable, "-m", "edge", "run", "--source", str(source), "--sink", sink, "--pace", "max"], log
-    )
+    asked = ["--config", os.devnull, "--source", str(source), "--sink", sink, "--pace", "max"]
+    edge = children.start([sys.executable, "-m", "edge", "run", *asked], log)
     try:
         code = edge.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

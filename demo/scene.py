@@ -146,7 +146,7 @@ def pose_at(actor: Actor, t_s: float) -> Pose:
 
 
 def place(portrait: Portrait, pose: Pose) -> tuple[F32, F32]:
-    """A portrait in the frame, twice oversampled and averaged. Returns colour (h, w, 3) times alpha, and alpha (h, w)."""
+    """A portrait in the frame, twice oversampled. Returns colour times alpha (h, w, 3), and alpha (h, w) 0-1."""
     left = int(np.clip(pose.x - REACH * pose.face_px, 0, WIDTH - 1))
     right = int(np.clip(pose.x + REACH * pose.face_px, left + 1, WIDTH))
     scale = portrait.face_px / pose.face_px / OVERSAMPLE
@@ -157,7 +157,7 @@ def place(portrait: Portrait, pose: Pose) -> tuple[F32, F32]:
     drawn = cv2.remap(layer, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     frame = np.zeros((HEIGHT, WIDTH, 4), np.float32)
     frame[:, left:right] = cv2.resize(drawn, (right - left, HEIGHT), interpolation=cv2.INTER_AREA)
-    return frame[..., :3], frame[..., 3] / 255
+    return frame[..., :3], f32(frame[..., 3] / 255)
 
 
 def move_head(portrait: Portrait, pose: Pose, x: F32, y: F32) -> tuple[F32, F32]:

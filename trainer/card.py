@@ -53,14 +53,15 @@ LIMITS = """## Limits
 
 - Bare faces hidden by something the training photos show rarely (scarves drawn up, food, microphones, hands seen from
   the side) may read as `mask`. Beards and sunglasses were looked at apart (above).
-- Badly worn masks were few ({incorrect} training faces, some of one person{transplants}). A nose that peeks out of a small or blurred face is often missed.
+- Badly worn masks were few: {incorrect} training faces, some of one person. {transplants}
+  A nose that peeks out of a small or blurred face is often missed.
 - The photos over-represent East Asian and European adults of 2020 and before. Skin tone was not labelled and is not
   measured here; judge the model at your own door before you rely on it.
 - Faces under 32 px, seen from behind or from straight above are outside of what it was made for.
 - It is no medical device and says nothing about the quality of a mask.
 """
 
-TRANSPLANTS = ";\n  bare faces with the mask of another set on them were added"
+TRANSPLANTS = "Bare faces with the mask of another set on them were added."
 
 UNSTATED = "pictures' rights not stated"
 SETS = {

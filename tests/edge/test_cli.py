@@ -323,11 +323,22 @@ def test_a_reader_who_went_away_ends_it_quietly(bundle: str, picture: str) -> No
     assert "Broken" not in done.stderr
 
 
+def test_a_live_run_ends_when_nobody_reads_its_events_any_longer(bundle: str, tmp_path: Path) -> None:
+    long = make_clip(tmp_path / "long.avi", frames=700)  # ten seconds more than a process is given here
+    reader, writer = os.pipe()
+    os.close(reader)
+    argv = [word if word != "max" else "live" for word in run(bundle, long, "jsonl:-")]
+    done = edge(*argv, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, "Broken" in done.stderr) == (0, False)
+
+
 def test_ctrl_c_in_the_middle_of_a_run_is_130_and_everyone_is_told_of(bundle: str, tmp_path: Path) -> None:
     long = make_clip(tmp_path / "long.avi", frames=200)
     argv = [word if word != "max" else "live" for word in run(bundle, long, "jsonl:-")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen([sys.executable, "-m", "edge", *argv], cwd=ROOT, text=True, **pipes)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge", *argv], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout
     first = process.stdout.readline()  # somebody was decided: the run is in full swing
     process.send_signal(signal.SIGINT)
