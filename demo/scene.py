@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"  # OpenCV reads OpenEXR only when asked, at import
+os.environ["OPENCV_IO_ENABLE_OPENEXR"] = "1"  # OpenCV reads OpenEXR only when asked
 
 import cv2
 import numpy as np

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import cv2
-
+from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, Box, ImageU8
 
 COLOURS_BGR: Final = {MASK: (80, 160, 0), NO_MASK: (40, 40, 220)}

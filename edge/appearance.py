@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.opencv import cv2
 from edge.records import Box, ImageU8
 
 Appearance = npt.NDArray[np.float32]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.opencv import cv2
 from edge.records import Box, Face, ImageU8
 
 BORDER_PX: Final = 16  # a face that fills the frame is missed without air around it

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge.bundle import Bundle, load_bundle, verify_bundle
 from edge.classify import Classifier
 from edge.errors import DataError
+from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
 
 EXPECTED: Final = "golden/expected.json"

@@ -6,9 +6,9 @@ uint8 RGB and holds scale and zero point in its input tensor.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.records import Box, ImageU8
 
 

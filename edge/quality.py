@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.preprocess import cut, square
 from edge.records import Face, ImageU8
 

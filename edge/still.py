@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
-
 from edge.annotate import draw_face
 from edge.classify import Classifier
 from edge.detect import Detector
 from edge.errors import DataError, DiskError, InputMissing, OutputError, Refused, UsageError
+from edge.opencv import cv2
 from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
 from edge.sources.images import images_in, read_image
 

@@ -55,7 +55,7 @@ class Gone:
     stayed_s: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Track:
     """One face followed. Places in pixels, speeds in pixels per second, times in seconds of the source."""
 

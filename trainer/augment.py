@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.opencv import cv2
 from edge.preprocess import crop_face
 from edge.records import MASK, NO_MASK, Box, ImageU8
 

@@ -17,13 +17,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 
 from edge.bundle import MANIFEST, NAME, SCHEMA
 from edge.errors import DataError, DiskError, EdgeError, InputMissing, OutputError, UsageError
 from edge.golden import check_golden
 from edge.interpreter import Interpreter, Tensor, find_runtime
+from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
 from trainer import fit
 from trainer.card import card

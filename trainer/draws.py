@@ -14,11 +14,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
+from edge.opencv import cv2
 from edge.preprocess import crop_face
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
 from trainer.augment import augmented_crop

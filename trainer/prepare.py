@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 
 from edge.detect import Detector
 from edge.errors import DataError, DiskError, InputMissing
+from edge.opencv import cv2
 from edge.records import Box, Face, ImageU8
 from trainer.manifest import SPELLINGS, TRAIN, FaceRow, write_manifest
 from trainer.split import hold_out, join_near_duplicates

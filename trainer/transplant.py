@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.opencv import cv2
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
 from trainer.augment import Rng, skin_bgr
 from trainer.manifest import FaceRow

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import ConfigError, DataError, Unavailable
+from edge.opencv import cv2
 from edge.records import Frame, ImageU8
-from edge.sources.quiet import cv2
 
 Pace = Literal["live", "max"]
 QUARTER_TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}

@@ -16,10 +16,10 @@ from typing import Final
 import numpy as np
 
 from edge.errors import DataError, EdgeError, InputMissing, Refused, UsageError
+from edge.opencv import MAX_PIXELS, cv2
 from edge.records import Frame, ImageU8
 from edge.sources.base import Closing, as_bgr
 from edge.sources.container import cut_gif, is_text
-from edge.sources.quiet import MAX_PIXELS, cv2
 
 # A GIF is a video here.
 SUFFIXES: Final = frozenset(

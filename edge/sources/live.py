@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 
 from edge.errors import DataError, EdgeError, InputMissing, Refused, Unavailable
+from edge.opencv import MAX_PIXELS, SETTINGS
 from edge.records import Frame
 from edge.sources.base import CameraSettings, Closing, SourceLost, SourceStalled, as_bgr, turn
-from edge.sources.quiet import MAX_PIXELS, SETTINGS
 
 CHILD: Final = (sys.executable, "-P", str(Path(__file__).with_name("capture_child.py")))
 CHILD_START_S: Final = 10.0  # Python with OpenCV is up in 0.3 s here, in seconds from a cold SD card

@@ -6,9 +6,9 @@ from typing import Final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from edge.errors import UsageError
+from edge.opencv import cv2
 from edge.sources.base import CameraSettings
 from edge.sources.live import ChildSource
-from edge.sources.quiet import cv2
 
 READ_TIMEOUT_S: Final = 10.0  # silence after which FFmpeg gives a stream up
 

@@ -23,10 +23,10 @@ from typing import Any, Final
 import numpy as np
 
 from edge.errors import DataError, InputMissing
+from edge.opencv import cv2
 from edge.records import Frame, ImageU8
 from edge.sources.base import Closing, Source, SourceLost, SourceStalled, as_bgr
 from edge.sources.paced import REAL_TIME, Timer, VirtualTime
-from edge.sources.quiet import cv2
 
 BURST_GAP_S: Final = 0.001
 MAX_COUNT: Final = 100_000

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import InputMissing, Refused, UsageError
+from edge.opencv import cv2
 from edge.sources.base import CameraSettings
 from edge.sources.live import ChildSource
-from edge.sources.quiet import cv2
 
 MJPEG_FROM_PIXELS: Final = 640 * 480  # above it USB 2 is too slow for raw pictures at a useful rate
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import DataError, InputMissing, Refused
+from edge.opencv import MAX_PIXELS, cv2
 from edge.records import Frame, ImageU8
 from edge.sources.base import Closing, as_bgr
 from edge.sources.container import Container, examine
-from edge.sources.quiet import MAX_PIXELS, cv2
 
 SLACK_S: Final = 0.5  # how much earlier than announced a healthy file may end: rounding, a last frame shown for longer
 SLACK_SHARE: Final = 0.05

@@ -30,7 +30,8 @@ def walk(
     tracker: Tracker, scene: Sequence[Sequence[Face]], fps: float = FPS
 ) -> tuple[list[dict[int, Face]], list[Gone]]:
     """Play a scene, one list of faces a frame: who was seen in each frame, and who had gone before the end."""
-    seen, gone = [], []
+    seen: list[dict[int, Face]] = []
+    gone: list[Gone] = []
     for index, faces in enumerate(scene):
         tracked = tracker.update(index / fps, faces)
         seen.append({s.person: s.face for s in tracked.sightings})

@@ -98,6 +98,11 @@ def test_who_comes_out_fast_from_behind_another_is_known_by_hair_and_clothes() -
     assert persons(walk(Tracker(), [*before, *[[]] * 3, *behind])[0]) == {1}
 
 
+def test_two_people_of_the_same_looks_at_the_same_place_do_not_confuse_it() -> None:
+    twins = dressed([[face(100), face(100)]] * 3, colour=20)
+    assert persons(walk(Tracker(), [*twins, *[[]] * 40])[0]) == {1, 2}
+
+
 def test_a_poster_that_the_detector_keeps_losing_is_counted_once() -> None:
     rng = random.Random(7)
     scene: Scene = []
@@ -148,7 +153,9 @@ def test_every_sighting_is_a_face_of_that_very_frame_and_nobody_is_seen_twice_in
 @given(scenes)
 @settings(max_examples=50)
 def test_everyone_seen_goes_exactly_once_and_is_never_seen_again(scene: Scene) -> None:
-    tracker, gone, seen = Tracker(), set(), set()
+    tracker = Tracker()
+    gone: set[int] = set()
+    seen: set[int] = set()
     for index, frame in enumerate([*scene, *[[]] * 30]):
         tracked = tracker.update(index / FPS, frame)
         leavers = {g.person for g in tracked.gone}

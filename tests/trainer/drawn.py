@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from edge.opencv import cv2
 from edge.records import Box, Face, ImageU8
 from trainer.manifest import FaceRow
 

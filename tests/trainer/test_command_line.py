@@ -6,7 +6,6 @@ import sys
 from dataclasses import astuple
 from pathlib import Path
 
-import cv2
 import pytest
 
 import trainer.commands
@@ -14,6 +13,7 @@ from edge.bundle import load_bundle
 from edge.classify import Classifier
 from edge.golden import check_golden
 from edge.interpreter import Tensor
+from edge.opencv import cv2
 from edge.preprocess import crop_face
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set
 from trainer.__main__ import main

@@ -1,10 +1,10 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edge.errors import DataError, InputMissing
+from edge.opencv import cv2
 from edge.preprocess import crop_face
 from edge.records import Box
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set

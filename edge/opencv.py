@@ -1,4 +1,4 @@
-"""OpenCV with its mouth shut and its limits set. Every module of ``edge.sources`` takes ``cv2`` from here.
+"""OpenCV with its mouth shut and its limits set. Every module of ``edge`` takes ``cv2`` from here.
 
 FFmpeg and OpenCV write to stderr about every broken file, where our user expects one line of ours. Their settings are
 read from the environment at first use, so they must be there before. A value that the user set stays.
@@ -23,7 +23,9 @@ for _name, _value in SETTINGS.items():
 
 import cv2  # noqa: E402
 
-if os.environ["OPENCV_LOG_LEVEL"] == "SILENT":
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+if os.environ["OPENCV_LOG_LEVEL"] == "SILENT":  # said again, for a program that imported cv2 before
+    # The first is gone from 4.14, the second is not in 4.11 (numpy 1, tflite-runtime).
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_log_level(0)
 
 __all__ = ["MAX_PIXELS", "SETTINGS", "cv2"]
