@@ -33,7 +33,7 @@ acceptance: setup  ## judge the shipped model on photos and clips that are not p
 	@test -d $(SHARED)/data || { echo "$(SHARED)/data is not here: acceptance needs it" >&2; exit 66; }
 	python3 $(SHARED)/tools/score_clips.py --truth $(SHARED)/data/clips/truth.csv
 	python3 $(SHARED)/tools/score_photos.py $(SHARED)/data/andrewmvd $(SHARED)/data/no_face
-	python3 $(SHARED)/tools/score_photos.py $(SHARED)/data/andrewmvd $(SHARED)/data/no_face -- --detector centerface
+	python3 $(SHARED)/tools/score_photos.py $(SHARED)/data/andrewmvd $(SHARED)/data/no_face --detector=centerface
 
 bench: setup  ## the measurements that docs/ quotes (minutes; some need ../shared)
 	$(BIN)/python benchmarks/detectors.py

@@ -135,10 +135,10 @@ class Learner:
         import tensorflow as tf
 
         self.model = model
+        self.settings = settings
         self._features, self._dropout, self._head = network.features_and_head(model)
         self._variables = model.trainable_variables
         self.average = [v.numpy().copy() for v in self._variables]
-        self._keep = settings.average
         self.step = 0
         total = settings.steps * settings.epochs
         schedule = rising_cosine(settings.rate, round(settings.warmup * total), total)
@@ -163,7 +163,7 @@ class Learner:
         """One step; returns the loss."""
         loss = float(self._learn(batch.images_rgb, batch.labels))
         self.step += 1
-        keep = min(self._keep, (1 + self.step) / (10 + self.step))  # early on the average follows closely
+        keep = min(self.settings.average, (1 + self.step) / (10 + self.step))  # early on the average follows closely
         for i, variable in enumerate(self._variables):
             self.average[i] += (1 - keep) * (variable.numpy() - self.average[i])
         return loss
@@ -321,7 +321,7 @@ def train(
     done = learner.load(folder / LAST) if resume and (folder / LAST).is_file() else 0
     write_run(folder, run)
     crops = crops_of(settings, data, held_out)
-    with Feed(training, recipe_of(settings, data), settings.batch, workers) as feed, _first_weights(learner, folder):
+    with Feed(training, recipe_of(settings, data), settings.batch, workers) as feed, first_weights(learner, folder):
         for epoch in range(done + 1, settings.epochs + 1):
             run = _one_epoch(learner, feed, run, epoch, crops=crops, held_out=held_out, tick=tick)
             _keep(learner, run, folder, epoch)
@@ -330,7 +330,7 @@ def train(
 
 
 @contextmanager
-def _first_weights(learner: Learner, folder: Path) -> Iterator[None]:
+def first_weights(learner: Learner, folder: Path) -> Iterator[None]:
     """Ctrl-C before the first epoch's end still leaves weights that can be used."""
     try:
         yield

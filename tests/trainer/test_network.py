@@ -7,7 +7,7 @@ import pytest
 from edge.errors import InputMissing
 from trainer import network
 from trainer.draws import Batch
-from trainer.fit import Learner, Settings
+from trainer.fit import BEST, Learner, Settings, first_weights, load_best
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,11 @@ def test_training_learns_shifts_but_not_batch_statistics(learner: Learner) -> No
     assert not np.array_equal(shifts, new_shifts)
     assert np.array_equal(means, new_means)
     assert np.array_equal(variances, new_variances)
+
+
+def test_interrupt_in_the_first_epoch_leaves_weights_that_can_be_used(learner: Learner, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), first_weights(learner, tmp_path):
+        raise KeyboardInterrupt
+    left = load_best(tmp_path, learner.settings)
+    assert [p.name for p in tmp_path.iterdir()] == [BEST]
+    assert np.array_equal(left.trainable_variables[0].numpy(), learner.average[0])
