@@ -114,6 +114,7 @@ def _read_password(path: Path) -> str:
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """TLS 1.2 or later, the broker's certificate and host name checked. Raises ConfigError that names the bad file."""
     context = _trusting(settings.ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python leaves the lowest to OpenSSL's configuration
     if settings.cert_file is None:
         if settings.key_file is not None:
             raise ConfigError("mqtt.key_file is set without mqtt.cert_file: name the certificate of that key")

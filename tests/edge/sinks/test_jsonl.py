@@ -88,7 +88,7 @@ def test_disk_that_fills_up_leaves_whole_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     line_bytes = len(some_events(1)[0][1]) + 1
     code = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import resource, signal, sys; sys.dont_write_bytecode = True; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({2 * line_bytes + 50}, {resource.RLIM_INFINITY}))\n"
     )
     done = run_child(code, f"jsonl:{path}", 5)
