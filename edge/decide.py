@@ -18,10 +18,11 @@ from edge.records import MASK, NO_MASK, UNCERTAIN, Label, Look, Verdict
 SURE: Final = 4.6  # log-odds of 1 wrong in 100: Wald's bound for both kinds of error
 FAIRLY_SURE: Final = 2.2  # 1 in 10: enough when no further look will come
 LOOK_LIMIT: Final = 3.5  # one look never says more than 97 to 3: a classifier's own certainty is not evidence of that
+TOTAL_LIMIT: Final = 6.9  # 1 in 1,000
 FULL_LOOK_S: Final = 0.1  # looks closer together share one vote
 ROUNDING: Final = 1e-6  # a sum of twenty tenths of a second is not quite two
 MIN_LOOKS: Final = 2
-MIN_SPAN_S: Final = 0.2
+MIN_SPAN_S: Final = 0.4  # what is seen while somebody walks in and looks up should not settle it alone
 CHANGE_SURE: Final = 1.2  # mean log-odds over the window, against the label so far
 CHANGE_SHARE: Final = 0.85  # of the window's weight must be against it
 CHANGE_MIN_LOOKS: Final = 4
@@ -101,11 +102,13 @@ class Decider:
         if vote is None:
             return []
         count(person, vote)
-        person.recent = [v for v in person.recent if look.t_s - v.t_s <= 2 * self._rules.change_s] + [vote]
+        person.recent.append(vote)
+        standing = window(person.recent, self._rules.change_s)
+        person.recent = standing or person.recent
         if person.label is None:
             label = self._settled(person)
             return [self._decide(look.person, person, label)] if label else []
-        return self._changed(look, person)
+        return self._changed(look.person, person, standing)
 
     def _settled(self, person: _Person) -> Label | None:
         """The sequential test: sure, out of looks, or not yet."""
@@ -125,16 +128,15 @@ class Decider:
         incorrect = label == NO_MASK and person.incorrect > person.weight / 2
         return Verdict("decided", person_id, label, probability(person.total), person.looks, incorrect)
 
-    def _changed(self, look: Look, person: _Person) -> list[Verdict]:
-        votes = [v for v in person.recent if look.t_s - v.t_s <= self._rules.change_s + FULL_LOOK_S]
-        now = opposite(votes, look.t_s, person.label, self._rules.change_s)
+    def _changed(self, person_id: int, person: _Person, votes: list[_Vote]) -> list[Verdict]:
+        now = opposite(votes, person.label)
         if now is None or person.label is None:
             return []
         was, person.label = person.label, now
         person.total, person.weight = sum(v.evidence * v.weight for v in votes), sum(v.weight for v in votes)
         person.incorrect = sum(v.incorrect * v.weight for v in votes)
         incorrect = now == NO_MASK and person.incorrect > person.weight / 2
-        return [Verdict("changed", look.person, now, probability(person.total), person.looks, incorrect, was=was)]
+        return [Verdict("changed", person_id, now, probability(person.total), person.looks, incorrect, was=was)]
 
 
 def weigh(look: Look, last_vote_s: float) -> _Vote | None:
@@ -157,15 +159,28 @@ def count(person: _Person, vote: _Vote) -> None:
     person.last_vote_s = vote.t_s
 
 
-def opposite(votes: list[_Vote], now_s: float, label: Label | None, change_s: float) -> Label | None:
-    """The other label, where the votes of the last ``change_s`` stand for it almost all and clearly."""
+def window(votes: list[_Vote], change_s: float) -> list[_Vote]:
+    """The latest votes that reach back over ``change_s`` and are enough to tell a change; empty where there are none.
+
+    By the votes and not by the clock alone: at 6 frames a second no look need be between 1.0 and 1.1 s old.
+    """
+    reaching = [i for i, v in enumerate(votes) if votes[-1].t_s - v.t_s >= change_s - ROUNDING]
+    if not reaching or len(votes) < CHANGE_MIN_LOOKS:
+        return []
+    return votes[min(reaching[-1], len(votes) - CHANGE_MIN_LOOKS) :]
+
+
+def opposite(votes: list[_Vote], label: Label | None) -> Label | None:
+    """The other label, where almost all votes stand for it, clearly, and from the first of them on."""
     weight = sum(v.weight for v in votes)
-    if len(votes) < CHANGE_MIN_LOOKS or not weight or now_s - votes[0].t_s < change_s:
+    if not weight:
         return None
     mean = sum(v.weight * v.evidence for v in votes) / weight
+    agreeing = [v for v in votes if (v.evidence > 0) == (mean > 0)]
+    share = sum(v.weight for v in agreeing) / weight
+    is_clear = abs(mean) >= CHANGE_SURE and share >= CHANGE_SHARE and agreeing[0] is votes[0]
     new: Label = MASK if mean > 0 else NO_MASK
-    share = sum(v.weight for v in votes if (v.evidence > 0) == (mean > 0)) / weight
-    return new if new != label and abs(mean) >= CHANGE_SURE and share >= CHANGE_SHARE else None
+    return new if new != label and is_clear else None
 
 
 def log_odds(p: float) -> float:
@@ -174,4 +189,5 @@ def log_odds(p: float) -> float:
 
 
 def probability(total: float) -> float:
-    return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
+    """Of ``mask``, 0-1. Never surer than the classifier can be: it errs on a person, not on each look anew."""
+    return 1 / (1 + math.exp(-max(-TOTAL_LIMIT, min(TOTAL_LIMIT, total))))

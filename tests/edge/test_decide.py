@@ -75,8 +75,23 @@ def test_a_mask_put_on_is_told_once_after_it_stood_for_a_second() -> None:
     assert verdicts[1].was == "no_mask"
 
 
+@given(st.floats(1.0, 60.0))
+def test_a_mask_put_on_is_told_at_every_frame_rate(fps: float) -> None:
+    life = [look(i / fps, 0.02 if i / fps < 6 else 0.98) for i in range(round(12 * fps))]
+    verdicts = watch(Decider(), life)
+    assert told(verdicts) == [("decided", "no_mask"), ("changed", "mask")]
+
+
 def test_a_hand_before_the_mouth_for_half_a_second_changes_nothing() -> None:
     assert told(watch(Decider(), looks([0.02] * 20 + [0.95] * 5 + [0.02] * 30))) == [("decided", "no_mask")]
+
+
+def test_who_was_away_and_comes_back_with_a_mask_is_looked_at_for_a_second_first() -> None:
+    before, after = looks([0.02] * 20), looks([0.98] * 15, start_s=3.5)
+    decider = Decider()
+    watch(decider, before)
+    assert watch(decider, after[:9]) == []
+    assert told(watch(decider, after[9:])) == [("changed", "mask")]
 
 
 def test_a_flickering_answer_changes_nothing() -> None:
