@@ -44,7 +44,7 @@ def open_classifier(config: Config) -> Classifier:
 
 
 def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -> Pipeline:
-    rules = Rules(max_looks=config.decide.max_looks, change_s=config.decide.change_s)
+    rules = Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
     min_face_px = config.detector.min_face_px or RUN_MIN_FACE_PX
     tracker = Tracker(config.track.return_s, detector.sure_score)
     return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px)

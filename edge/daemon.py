@@ -15,7 +15,7 @@ from edge.config import Config
 from edge.detect import Detector
 from edge.errors import ConfigError
 from edge.events import SCHEMA_VERSION, EventWriter
-from edge.run import Outlet, closing, run, stopping
+from edge.run import Outlet, Patience, closing, run, stopping
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sources import CameraSettings, Pace, Source, open_source
 
@@ -34,8 +34,14 @@ def run_daemon(config: Config, pace: Pace) -> int:
         with open_camera(config, pace) as source, closing(outlet, config.publish.drain_s):
             for spec in config.publish.sinks:
                 outlet.sinks.append(open_sink(spec, settings))
-            run(source, pipeline, outlet, config.camera.read_timeout_s, stop)
+            run(source, pipeline, outlet, patience(config), stop)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+def patience(config: Config) -> Patience:
+    """Wait for at least three frames at a time: a capture that is broken off may cost a slow camera its picture."""
+    limit_s = config.camera.read_timeout_s
+    return Patience(limit_s, min(limit_s, max(2.0, 3 / config.camera.fps)))
 
 
 def open_camera(config: Config, pace: Pace) -> Source:

@@ -7,10 +7,12 @@ and by the time since the look before. After the decision a change is told when 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
 from edge.records import MASK, NO_MASK, UNCERTAIN, Label, Look, Verdict
@@ -26,18 +28,22 @@ MIN_SPAN_S: Final = 0.4  # what is seen while somebody walks in and looks up sho
 CHANGE_SURE: Final = 1.2  # mean log-odds over the window, against the label so far
 CHANGE_SHARE: Final = 0.85  # of the window's weight must be against it
 CHANGE_MIN_LOOKS: Final = 4
+WATCHED_SHARE: Final = 0.8  # of the time that the other answer has to stand must have been looked at
+WATCHED_GAP_S: Final = 0.2
 DONE_MEMORY: Final = 1000  # who left lately; numbers only grow, so older ones cannot come back
-UNSEEN_IS_UNCERTAIN_S: Final = 1.0  # a person who never gave a good look is told of only when there that long
+UNCERTAIN_AFTER_S: Final = 1.0  # a person of whom nothing can be said is told of only when there that long
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """When to give up, and when to believe a change.
 
+    threshold: p_mask from which a look speaks for a mask, 0-1; the model's bundle names it.
     max_looks: good looks after which an unsettled person is ``uncertain``.
     change_s: seconds that the other answer has to stand before a change is told.
     """
 
+    threshold: float = 0.5
     max_looks: int = 40
     change_s: float = 1.0
 
@@ -45,7 +51,8 @@ class Rules:
 @dataclass(frozen=True, slots=True)
 class _Vote:
     t_s: float
-    evidence: float  # log-odds, positive for mask, limited
+    evidence: float  # log-odds against the threshold, positive for mask, limited
+    log_odds: float  # of p_mask itself, limited
     weight: float  # 0-1
     incorrect: float
 
@@ -56,7 +63,9 @@ class _Person:
     last_s: float = 0.0
     looks: int = 0
     weight: float = 0.0
-    total: float = 0.0  # weighted log-odds
+    total: float = 0.0  # weighted evidence
+    odds: float = 0.0  # weighted log-odds: what p_mask is told from
+    credit: float = 1.0  # weight that may still be given away: one full look per FULL_LOOK_S
     incorrect: float = 0.0  # weighted share of badly worn among what spoke against a mask
     last_vote_s: float = -math.inf
     first_vote_s: float = 0.0
@@ -90,15 +99,16 @@ class Decider:
         self._done.append(person_id)
         verdicts = []
         if person.label is None:
-            if not person.looks and person.last_s - person.first_s < UNSEEN_IS_UNCERTAIN_S:
+            label = self._leaning(person)
+            if label == UNCERTAIN and person.last_s - person.first_s < UNCERTAIN_AFTER_S:
                 return []
-            verdicts.append(self._decide(person_id, person, self._leaning(person)))
-        label = person.label or UNCERTAIN
-        left = Verdict("left", person_id, label, probability(person.total), person.looks, stayed_s=round(stayed_s, 3))
+            verdicts.append(self._decide(person_id, person, label))
+        told = person.label or UNCERTAIN
+        left = Verdict("left", person_id, told, probability(person.odds), person.looks, stayed_s=round(stayed_s, 3))
         return [*verdicts, left]
 
     def _observe(self, look: Look, person: _Person) -> list[Verdict]:
-        vote = weigh(look, person.last_vote_s)
+        vote = weigh(look, person, self._rules.threshold)
         if vote is None:
             return []
         count(person, vote)
@@ -126,27 +136,37 @@ class Decider:
     def _decide(self, person_id: int, person: _Person, label: Label) -> Verdict:
         person.label = label
         incorrect = label == NO_MASK and person.incorrect > person.weight / 2
-        return Verdict("decided", person_id, label, probability(person.total), person.looks, incorrect)
+        return Verdict("decided", person_id, label, probability(person.odds), person.looks, incorrect)
 
     def _changed(self, person_id: int, person: _Person, votes: list[_Vote]) -> list[Verdict]:
+        if watched_s(votes) < WATCHED_SHARE * self._rules.change_s:
+            return []
         now = opposite(votes, person.label)
         if now is None or person.label is None:
             return []
         was, person.label = person.label, now
         person.total, person.weight = sum(v.evidence * v.weight for v in votes), sum(v.weight for v in votes)
+        person.odds = sum(v.log_odds * v.weight for v in votes)
         person.incorrect = sum(v.incorrect * v.weight for v in votes)
         incorrect = now == NO_MASK and person.incorrect > person.weight / 2
-        return [Verdict("changed", person_id, now, probability(person.total), person.looks, incorrect, was=was)]
+        return [Verdict("changed", person_id, now, probability(person.odds), person.looks, incorrect, was=was)]
 
 
-def weigh(look: Look, last_vote_s: float) -> _Vote | None:
-    """A look as a vote, or None where it does not count."""
+def weigh(look: Look, person: _Person, threshold: float) -> _Vote | None:
+    """A look as a vote, or None where it does not count. What it weighs is taken from the person's credit."""
     p = look.reading.p_mask
-    weight = look.quality * min(1.0, (look.t_s - last_vote_s) / FULL_LOOK_S)
+    if person.looks:
+        person.credit = min(1.0, person.credit + (look.t_s - person.last_vote_s) / FULL_LOOK_S)
+    weight = min(look.quality, person.credit)
     if not (weight > 0 and 0 <= p <= 1):
         return None
-    evidence = max(-LOOK_LIMIT, min(LOOK_LIMIT, log_odds(p)))
-    return _Vote(look.t_s, evidence, weight, (1 - p) * look.reading.p_incorrect)
+    person.credit -= weight
+    evidence = limited(log_odds(p) - log_odds(threshold))
+    return _Vote(look.t_s, evidence, limited(log_odds(p)), weight, (1 - p) * look.reading.p_incorrect)
+
+
+def limited(evidence: float) -> float:
+    return max(-LOOK_LIMIT, min(LOOK_LIMIT, evidence))
 
 
 def count(person: _Person, vote: _Vote) -> None:
@@ -155,6 +175,7 @@ def count(person: _Person, vote: _Vote) -> None:
     person.looks += 1
     person.weight += vote.weight
     person.total += vote.weight * vote.evidence
+    person.odds += vote.weight * vote.log_odds
     person.incorrect += vote.weight * vote.incorrect
     person.last_vote_s = vote.t_s
 
@@ -168,6 +189,12 @@ def window(votes: list[_Vote], change_s: float) -> list[_Vote]:
     if not reaching or len(votes) < CHANGE_MIN_LOOKS:
         return []
     return votes[min(reaching[-1], len(votes) - CHANGE_MIN_LOOKS) :]
+
+
+def watched_s(votes: list[_Vote]) -> float:
+    """For how long the votes really looked: a hole between two of them counts no more than two usual gaps."""
+    gaps = [b.t_s - a.t_s for a, b in itertools.pairwise(votes)]
+    return sum(min(gap, max(WATCHED_GAP_S, 2 * median(gaps))) for gap in gaps)
 
 
 def opposite(votes: list[_Vote], label: Label | None) -> Label | None:

@@ -58,13 +58,17 @@ class Pipeline:
         tracked = self._tracker.update(frame.t_s, faces)
         left = self._leave(tracked.gone, frame)
         self._last_box |= {s.person: s.face.box for s in tracked.sightings}
-        counting = [s for s in tracked.sightings if s.face.box.shorter_px >= self._min_face_px]
+        counting = [s for s in tracked.sightings if self._counts(s)]
         verdicts = self._decider.observe(self._look(frame, s) for s in counting)
         return left + [self._tell(v, frame) for v in verdicts]
 
     def finish(self) -> list[Told]:
         """The source ended: everyone still open is decided and leaves."""
         return self._leave(self._tracker.finish(), self._last_frame) if self._last_frame else []
+
+    def _counts(self, sighting: Sighting) -> bool:
+        """Is the face large enough, now and usually? A poster of 30 px is found at 32 px once in a while."""
+        return min(sighting.face.box.shorter_px, sighting.shorter_px) >= self._min_face_px
 
     def _look(self, frame: Frame, sighting: Sighting) -> Look:
         """Only a face found in this very frame is judged; one that would not count is not even cut out."""

@@ -73,10 +73,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A face found in this frame, and whose it is. A coasting track has none."""
+    """A face found in this frame, and whose it is. A coasting track has none.
+
+    shorter_px: the shorter side of this person's box over the last half second; one box alone jitters.
+    """
 
     person: int
     face: Face
+    shorter_px: float
 
 
 @dataclass(frozen=True, slots=True)

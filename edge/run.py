@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from edge.errors import EdgeError
-from edge.events import EventWriter, encode
+from edge.events import Event, EventWriter, encode
 from edge.pipeline import Pipeline, Told
+from edge.records import Frame
 from edge.sinks import Sink
-from edge.sources import Source
+from edge.sources import NotYetDue, Source, SourceStalled
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +50,28 @@ def stopping() -> Iterator[Stop]:
 
 @dataclass(slots=True)
 class Outlet:
-    """Numbers what was told and hands the same bytes to every sink."""
+    """Numbers what was told and hands the same bytes to every sink.
+
+    failures: what sinks raised; a sink that failed is given nothing more, the others still are.
+    """
 
     writer: EventWriter
     sinks: list[Sink] = field(default_factory=list)
+    failures: list[EdgeError] = field(default_factory=list)
+    _failed: list[Sink] = field(default_factory=list)
 
     def publish(self, told: Iterable[Told]) -> None:
         for one in told:
             event = self.writer.write(one.verdict, box=one.box, frame=one.frame, t_s=one.t_s, utc_s=one.utc_s)
             payload = encode(event)
             for sink in self.sinks:
-                sink.publish(event, payload)
+                if sink not in self._failed:
+                    self._hand(sink, event, payload)
 
     def wants_more(self) -> bool:
-        """False once every sink said that nobody reads it any longer (``| head``)."""
-        return not self.sinks or any(sink.wants_more for sink in self.sinks)
+        """False once a sink failed, or every sink said that nobody reads it any longer (``| head``)."""
+        is_read = not self.sinks or any(sink.wants_more for sink in self.sinks)
+        return is_read and not self.failures
 
     def close(self, drain_s: float) -> None:
         """Close every sink, whatever another one says; then raise the first error."""
@@ -73,10 +81,22 @@ class Outlet:
                 sink.close(drain_s)
             except EdgeError as error:
                 errors.append(error)
-        for further in errors[1:]:
-            log.error("%s", further)
-        if errors:
-            raise errors[0]
+        raise_first(errors)
+
+    def _hand(self, sink: Sink, event: Event, payload: bytes) -> None:
+        try:
+            sink.publish(event, payload)
+        except EdgeError as error:
+            self.failures.append(error)
+            self._failed.append(sink)
+
+
+def raise_first(errors: list[EdgeError]) -> None:
+    """One error ends the run; the others are said in the log."""
+    for further in errors[1:]:
+        log.error("%s", further)
+    if errors:
+        raise errors[0]
 
 
 @contextmanager
@@ -93,21 +113,44 @@ def closing(outlet: Outlet, drain_s: float) -> Iterator[None]:
     outlet.close(drain_s)
 
 
-def run(source: Source, pipeline: Pipeline, outlet: Outlet, read_timeout_s: float, stop: Stop) -> None:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a read may take, seconds: ``slice_s`` until somebody's wish to stop is looked at, ``limit_s`` until the
+    source counts as lost."""
+
+    limit_s: float = 10.0
+    slice_s: float = 2.0
+
+
+def run(source: Source, pipeline: Pipeline, outlet: Outlet, patience: Patience, stop: Stop) -> None:
     """Read, judge, publish. When the source ends or breaks, whoever is still open is decided and published first.
 
-    Raises what the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
+    Raises what a sink or the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
     """
-    broken: EdgeError | None = None
-    while not stop.signal and outlet.wants_more():
-        try:
-            frame = source.read(read_timeout_s)
-        except EdgeError as error:
-            broken = error
-            break
-        if frame is None:
-            break
-        outlet.publish(pipeline.process(frame))
+    broken: list[EdgeError] = []
+    try:
+        while outlet.wants_more() and (frame := next_frame(source, patience, stop)) is not None:
+            outlet.publish(pipeline.process(frame))
+    except EdgeError as error:
+        broken.append(error)
     outlet.publish(pipeline.finish())
-    if broken:
-        raise broken
+    raise_first(outlet.failures + broken)
+
+
+def next_frame(source: Source, patience: Patience, stop: Stop) -> Frame | None:
+    """The next frame; None where the source ended or somebody asked to stop. Raises SourceStalled after the limit."""
+    waited_s = 0.0
+    while not stop.signal:
+        slice_s = min(patience.slice_s, patience.limit_s)
+        try:
+            return source.read(slice_s)
+        except NotYetDue:
+            continue
+        except SourceStalled as error:
+            waited_s += slice_s
+            if waited_s >= patience.limit_s and not stop.signal:
+                raise SourceStalled(f"{source.name}: no frame within {patience.limit_s:g} s") from error
+        except EdgeError:
+            if not stop.signal:
+                raise
+    return None

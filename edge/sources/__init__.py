@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from edge.errors import InputMissing, Refused, UsageError
-from edge.sources.base import CameraSettings, Pace, Source, SourceLost, SourceStalled
+from edge.sources.base import CameraSettings, NotYetDue, Pace, Source, SourceLost, SourceStalled
 from edge.sources.images import SUFFIXES, ImageFiles, images_in, natural_key, read_image
 from edge.sources.paced import Paced
 from edge.sources.picamera import Picamera2Source
@@ -21,7 +21,7 @@ from edge.sources.scripted import ScriptedSource, load_script
 from edge.sources.v4l2 import open_v4l2
 from edge.sources.video import VideoFile
 
-__all__ = ["CameraSettings", "Pace", "Source", "SourceLost", "SourceStalled", "open_source", "read_image"]
+__all__ = ["CameraSettings", "NotYetDue", "Pace", "Source", "SourceLost", "SourceStalled", "open_source", "read_image"]
 
 KNOWN = "a video file, a folder or glob of images, v4l2:/dev/video0, picamera2:0, rtsp://host/path, scripted:FILE.toml"
 DEFAULT_SETTINGS = CameraSettings()

@@ -3,6 +3,7 @@
 Unavailable                 (edge.errors, exit 69)
 └── SourceLost              a camera or stream that worked has stopped giving frames: close it and open it again
     └── SourceStalled       nothing came in time; it may still come
+        └── NotYetDue       a file in real time: its next frame is known to come later
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class SourceLost(Unavailable):
 
 class SourceStalled(SourceLost):
     """A live source gave no frame in time."""
+
+
+class NotYetDue(SourceStalled):
+    """A file in real time has nothing to show yet; however long that takes, nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

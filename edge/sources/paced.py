@@ -9,7 +9,7 @@ from typing import Final
 
 from edge.errors import EdgeError
 from edge.records import Frame
-from edge.sources.base import Closing, Source, SourceStalled
+from edge.sources.base import Closing, NotYetDue, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class VirtualTime:
 class Paced(Closing):
     """Plays ``inner`` by its media clock; of the frames that are due, only the newest is handed out.
 
-    A gap in the file that is longer than the reader's time limit is a stall, as it is with a camera.
+    A gap in the file that is longer than the reader's time limit is told as such (NotYetDue): a camera would be lost.
     """
 
     live = True
@@ -69,7 +69,7 @@ class Paced(Closing):
         missing_s, left_s = self._due_s(frame) - self._timer.now_s(), max(0.0, deadline_s - self._timer.now_s())
         self._timer.wait(max(0.0, min(missing_s, left_s)))
         if missing_s > left_s:
-            raise SourceStalled(f"{self.name}: no frame within {timeout_s:g} s")
+            raise NotYetDue(f"{self.name}: the next frame is due in {missing_s - left_s:.1f} s")
         self._current = None
         return replace(frame, utc_s=time.time())
 

@@ -94,6 +94,39 @@ def test_who_was_away_and_comes_back_with_a_mask_is_looked_at_for_a_second_first
     assert told(watch(decider, after[9:])) == [("changed", "mask")]
 
 
+@pytest.mark.parametrize("hole_s", [1.6, 57.0])
+def test_a_hand_before_and_after_a_hole_in_which_nothing_was_seen_changes_nothing(hole_s: float) -> None:
+    decider = Decider()
+    before = looks([0.02] * 20 + [0.97] * 4)
+    after = looks([0.97, 0.02, 0.02, 0.02] + [0.02] * 20, start_s=2.4 + hole_s)
+    assert told(watch(decider, before + after)) == [("decided", "no_mask")]
+
+
+def test_one_bad_look_at_a_flicker_is_not_told_of() -> None:
+    decider = Decider()
+    watch(decider, looks([0.4], quality=0.3))
+    assert decider.leave(1, stayed_s=0.1) == []
+
+
+def test_a_worthless_look_does_not_use_up_the_good_one_after_it() -> None:
+    alone = watch(Decider(), [look(0.1 * i, 0.97) for i in range(6)])
+    beside = watch(
+        Decider(),
+        sorted(
+            (look(0.1 * i - d, 0.97, q) for i in range(6) for d, q in ((0, 1.0), (0.033, 0.01))), key=lambda k: k.t_s
+        ),
+    )
+    assert [v.p_mask for v in beside] == pytest.approx([v.p_mask for v in alone], abs=0.005)
+
+
+def test_the_models_threshold_counts_as_it_does_for_single_pictures() -> None:
+    doubtful = looks([0.6] * 60)
+    assert told(watch(Decider(Rules(threshold=0.3)), doubtful)) == [("decided", "mask")]
+    verdicts = watch(Decider(Rules(threshold=0.85)), doubtful)
+    assert told(verdicts) == [("decided", "no_mask")]
+    assert verdicts[0].p_mask > 0.5
+
+
 def test_a_flickering_answer_changes_nothing() -> None:
     assert told(watch(Decider(), looks([0.02] * 10 + [0.9, 0.1] * 30))) == [("decided", "no_mask")]
 

@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -109,6 +110,43 @@ def test_a_poster_that_the_detector_keeps_losing_is_counted_once() -> None:
     for _ in range(12):
         scene += moving(100, lambda i: (200 + rng.uniform(-1, 1), 80 + rng.uniform(-1, 1), 40)) + [[]] * 50
     assert persons(walk(Tracker(), scene)[0]) == {1}
+
+
+@pytest.mark.parametrize(("on", "off"), [(50, 30), (10, 30), (100, 50), (8, 200)])
+def test_a_poster_is_counted_once_however_it_flickers(on: int, off: int) -> None:
+    rng = random.Random(3)
+    scene: Scene = []
+    for _ in range(15):
+        scene += moving(on, lambda i: (200 + rng.uniform(-1, 1), 80 + rng.uniform(-1, 1), 40)) + [[]] * off
+    seen, gone = walk(Tracker(), scene)
+    assert persons(seen) == {1}
+    assert [g.person for g in gone] == [1]
+
+
+def test_who_stood_still_and_ducks_away_for_a_second_is_the_same_person() -> None:
+    scene = moving(100, lambda i: (200, 100)) + [[]] * 10 + moving(20, lambda i: (242, 100))
+    assert persons(walk(Tracker(), scene)[0]) == {1}
+
+
+def test_the_next_who_walks_up_to_the_same_spot_is_another_person() -> None:
+    first = moving(100, lambda i: (200, 100))
+    second = moving(20, lambda i: (400 - 10 * i, 100)) + moving(50, lambda i: (200, 100))
+    assert persons(walk(Tracker(), first + [[]] * 100 + second)[0]) == {1, 2}
+
+
+def test_who_stands_where_a_thing_was_but_moves_is_a_person() -> None:
+    scene = moving(30, lambda i: (200, 100)) + [[]] * 40 + moving(40, lambda i: (200 + 2 * i, 100))
+    assert persons(walk(Tracker(), scene)[0]) == {1, 2}
+
+
+@pytest.mark.parametrize("fps", [0.5, 1, 1.5, 1.9, 2, 5, 15, 30, 60])
+def test_a_person_is_met_once_at_every_frame_rate(fps: float) -> None:
+    scene = moving(round(20 * fps) + 4, lambda i: (100 + 20 * i / fps, 100))
+    assert persons(walk(Tracker(), scene, fps)[0]) == {1}
+
+
+def test_three_frames_of_a_fast_camera_are_no_person() -> None:
+    assert not persons(walk(Tracker(), moving(4, lambda i: (100, 100)) + [[]] * 60, fps=60)[0])
 
 
 def test_a_person_who_stops_before_a_poster_is_another_person() -> None:
