@@ -25,7 +25,7 @@ from edge.golden import check_golden
 from edge.interpreter import Interpreter, Tensor, find_runtime
 from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
-from trainer import fit
+from trainer import fit, runs
 from trainer.card import card
 from trainer.evaluate import agreement, as_json, class_weights, faces, report
 from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow
@@ -55,7 +55,7 @@ class Export:
 
 def quantized(run: Path, data: Path) -> Export:
     """Convert a run's best weights, calibrate the result on held-out faces, and measure it beside its float parent."""
-    settings = fit.read_run(run).settings
+    settings = runs.read_run(run).settings
     held_out = faces(data, HELD_OUT)
     network = fit.load_best(run, settings)
     model = to_int8(network, representative_crops(faces(data, TRAIN), fit.recipe_of(settings, data)))
@@ -122,7 +122,7 @@ def refuse_foreign(out: Path) -> None:
 
 def fill(folder: Path, export: Export, run: Path, data: Path, naming: Naming) -> None:
     """Write every file of a bundle, ``bundle.json`` last, since it holds the hashes of the others."""
-    settings = fit.read_run(run)
+    settings = runs.read_run(run)
     told = provenance(settings, data)
     (folder / "model.tflite").write_bytes(export.model)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
@@ -132,7 +132,7 @@ def fill(folder: Path, export: Export, run: Path, data: Path, naming: Naming) ->
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def describe(export: Export, told: Mapping[str, Any], settings: fit.Settings, naming: Naming) -> dict[str, Any]:
+def describe(export: Export, told: Mapping[str, Any], settings: runs.Settings, naming: Naming) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": naming.name,
@@ -147,7 +147,7 @@ def describe(export: Export, told: Mapping[str, Any], settings: fit.Settings, na
     }
 
 
-def provenance(run: fit.Run, data: Path) -> dict[str, Any]:
+def provenance(run: runs.Run, data: Path) -> dict[str, Any]:
     """What a bundle was made of, without any path of this machine."""
     rows = faces(data, "all")
     counts = Counter((r.split, r.source, r.label) for r in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainer.fit import Settings
+from trainer.runs import Settings
 
 if TYPE_CHECKING:
     from trainer.bundle import Export
@@ -28,7 +28,7 @@ finds no faces and knows no persons.
 
 On {n} faces held out by group (person, scene, near-duplicates) from the sources it was trained on; crops as the device
 makes them, the shipped integers on LiteRT with its default kernels. The calibration was set on the same faces, so these
-figures are a little flattered. Faces of other sources do worse; `docs/training.md` has figures on another set.
+figures are a little flattered. Faces of other sources do worse; judge it on your own.
 
 | | int8 (shipped) | float |
 |---|---|---|

@@ -159,13 +159,15 @@ def train(
     margin: Annotated[
         float, typer.Option(min=0.0, max=0.5, help="Share of the box's longer side added on every side.")
     ] = 0.2,
+    average: Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the weights' running average.")] = 0.995,
+    transplants: Annotated[bool, typer.Option(help="Also put masks of one face onto another.")] = True,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make crops.")] = 1,
 ) -> None:
     """Train on a prepared set. Ctrl-C leaves the last whole epoch; go on with --resume."""
-    from trainer import fit
+    from trainer import fit, runs
 
-    settings = fit.Settings(
+    settings = runs.Settings(
         data=str(data),
         weights=None if weights == "random" else weights,
         start_from=str(start_from) if start_from else None,
@@ -176,13 +178,15 @@ def train(
         input_px=input_px,
         alpha=alpha,
         margin=margin,
+        average=average,
+        transplants=transplants,
         seed=seed,
     )
-    fit.refuse_taken(out, resume)
+    runs.refuse_taken(out, resume)
     with progress("training", epochs * settings.steps) as advance:
         run = fit.train(settings, out, resume=resume, tell=say, tick=lambda: advance(1), workers=workers)
     if run.best:
-        say(f"best: {fit.describe(run.best, epochs)}")
+        say(f"best: {runs.describe(run.best, epochs)}")
 
 
 @app.command(epilog="Example: trainer export run/ --int8 --data faces/ --out models/my-door")

@@ -1,130 +1,26 @@
-"""The training loop, plain: settings, data, network, steps, checkpoints.
-
-A run folder holds ``run.json`` (settings and the figures of every epoch), ``last.npz`` (weights, their running average,
-the optimizer's state) and ``best.weights.h5`` (the averaged weights of the best epoch on held-out groups).
-"""
+"""The training loop, plain: data, network, steps, checkpoints. What a run folder holds is told in ``runs``."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from edge.errors import DataError, DiskError, InputMissing, OutputError
+from edge.errors import DataError, InputMissing
 from edge.records import MASK, NO_MASK, ImageU8
 from trainer import network
 from trainer.draws import Batch, Feed, Maker, Recipe, draw, plain_crops
 from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow, read_manifest, refuse_straddling
 from trainer.metrics import Calibration, Score, probabilities, score
+from trainer.runs import BEST, LAST, EpochFigures, Run, Settings, begin, describe, read_run, replace_file, write_run
 
-RUN: Final = "run.json"
-LAST: Final = "last.npz"
-BEST: Final = "best.weights.h5"
-RUN_VERSION: Final = 1
 NORM_BATCHES: Final = 16  # of 64 training faces, to measure BatchNorm statistics on
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Every knob of a run. input_px: side of the crop. margin: share of the box's longer side added on every side.
-
-    weights: a ``.weights.h5`` file, ``imagenet``, or None for random.
-    start_from: a run whose best weights are taken instead.
-    draws: faces drawn per epoch. average: decay of the running average of the weights, per step.
-    """
-
-    data: str
-    weights: str | None
-    start_from: str | None = None
-    input_px: int = 128
-    alpha: float = 1.0
-    margin: float = 0.2
-    epochs: int = 12
-    draws: int = 6000
-    batch: int = 48
-    rate: float = 4e-4
-    warmup: float = 0.05
-    decay: float = 0.02
-    smoothing: float = 0.05
-    dropout: float = 0.2
-    average: float = 0.995
-    transplants: bool = True
-    seed: int = 1
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return max(1, self.draws // self.batch)
-
-
-@dataclass(frozen=True, slots=True)
-class EpochFigures:
-    """What one epoch ended with; shares 0-1, seconds of wall time."""
-
-    epoch: int
-    loss: float
-    balanced: float
-    mask_right: float
-    bare_right: float
-    incorrect_called_mask: float
-    seconds: float
-
-    @property
-    def merit(self) -> float:
-        """What picks the best epoch: balanced accuracy first, badly worn called mask at an eighth of its cost."""
-        worn = 0.0 if math.isnan(self.incorrect_called_mask) else self.incorrect_called_mask
-        return self.balanced - worn / 8
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run folder's ``run.json``. earlier: epochs of the runs it started from, oldest first."""
-
-    settings: Settings
-    figures: tuple[EpochFigures, ...] = ()
-    earlier: tuple[int, ...] = ()
-
-    @property
-    def best(self) -> EpochFigures | None:
-        return max(self.figures, key=lambda f: f.merit, default=None)
-
-
-def write_run(folder: Path, run: Run) -> None:
-    text = json.dumps({"version": RUN_VERSION, "labels": LABELS, **asdict(run)}, indent=1)
-    replace_file(folder / RUN, lambda path: path.write_text(text + "\n"))
-
-
-def read_run(folder: Path) -> Run:
-    """Raises InputMissing or DataError where the folder is no run of ours."""
-    path = folder / RUN
-    if not path.is_file():
-        raise InputMissing(f"no {RUN} in {folder}: a run folder is made by `trainer train`")
-    try:
-        held = json.loads(path.read_text())
-        if held["version"] != RUN_VERSION:
-            raise DataError(f"{path} has version {held['version']}, this trainer reads {RUN_VERSION}: train again")
-        figures = tuple(EpochFigures(**f) for f in held["figures"])
-        return Run(Settings(**held["settings"]), figures, tuple(held["earlier"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside and rename, so that a cut or a full disk leaves the old file whole."""
-    beside = path.with_name(f"new.{path.name}")
-    try:
-        write(beside)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 class Learner:
@@ -269,27 +165,6 @@ def load_weights(model: network.Model, path: Path) -> None:
         raise DataError(f"{path} does not fit its run's settings: train again into a new folder") from error
 
 
-def refuse_taken(folder: Path, resume: bool) -> None:
-    """A run folder is begun once, and gone on with only when asked."""
-    if resume:
-        read_run(folder)
-    elif folder.exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty: go on with --resume, or choose another folder with --out")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder}: {error.strerror}") from error
-
-
-def begin(settings: Settings) -> Run:
-    """A new run's record."""
-    earlier: tuple[int, ...] = ()
-    if settings.start_from:
-        parent = read_run(Path(settings.start_from))
-        earlier = (*parent.earlier, len(parent.figures))
-    return Run(settings, (), earlier)
-
-
 def split_rows(data: Path) -> tuple[list[FaceRow], list[FaceRow]]:
     """Training and held-out faces of a prepared set that can be trained on."""
     rows = read_manifest(data)
@@ -372,13 +247,3 @@ def _save_average(learner: Learner, folder: Path) -> None:
     learner.swap()
     replace_file(folder / BEST, learner.model.save_weights)
     learner.swap()
-
-
-def describe(figures: EpochFigures, epochs: int) -> str:
-    """One line for a person at a terminal or in a log."""
-    f = figures
-    return (
-        f"epoch {f.epoch}/{epochs}: loss {f.loss:.3f}, held out: balanced {f.balanced:.2%} "
-        f"(mask {f.mask_right:.2%}, bare {f.bare_right:.2%}), "
-        f"badly worn called mask {f.incorrect_called_mask:.1%}; {f.seconds:.0f} s"
-    )

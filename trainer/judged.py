@@ -11,7 +11,7 @@ from edge.bundle import load_bundle
 from edge.errors import DataError, InputMissing
 from edge.interpreter import Interpreter
 from edge.records import ImageU8
-from trainer import fit
+from trainer import fit, runs
 from trainer.manifest import LABELS
 from trainer.metrics import Calibration, Floats
 from trainer.quantize import dequantise, raw_answers
@@ -35,7 +35,7 @@ def open_model(path: Path) -> Judged:
     """Raises InputMissing or DataError where ``path`` is none of the three."""
     if (path / "bundle.json").is_file():
         return _bundle(path)
-    if (path / fit.RUN).is_file():
+    if (path / runs.RUN).is_file():
         return _run(path)
     if path.suffix == ".tflite" and path.is_file():
         return _tflite(path)
@@ -67,7 +67,7 @@ def _answers(interpreter: Interpreter) -> Callable[[ImageU8], Floats]:
 
 
 def _run(path: Path) -> Judged:
-    settings = fit.read_run(path).settings
+    settings = runs.read_run(path).settings
     model = fit.load_best(path, settings)
     name = f"{path.name} (float)"
     return Judged(name, settings.input_px, settings.margin, Calibration(), 0.5, lambda c: fit.logits_of(model, c))

@@ -79,13 +79,16 @@ def restate_norms(model: Model, batches: Iterable[npt.NDArray[np.float32]]) -> N
     layers = norms(model)
     means, squares, count = _moments(model, layers, batches)
     for layer, mean, square in zip(layers, means, squares, strict=True):
-        new_mean = mean / count
-        new_variance = np.maximum(square / count - new_mean**2, 1e-6)
-        gamma, beta, old_mean, old_variance = (np.asarray(w, np.float64) for w in layer.get_weights())
-        gain = gamma / np.sqrt(old_variance + layer.epsilon)
-        new_gamma = gain * np.sqrt(new_variance + layer.epsilon)
-        new_beta = beta + gain * (new_mean - old_mean)
-        layer.set_weights([w.astype(np.float32) for w in (new_gamma, new_beta, new_mean, new_variance)])
+        restate(layer, mean / count, np.maximum(square / count - (mean / count) ** 2, 1e-6))
+
+
+def restate(layer: Any, new_mean: npt.NDArray[Any], new_variance: npt.NDArray[Any]) -> None:
+    """Give one BatchNormalization other statistics; it computes what it did before."""
+    gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in layer.get_weights())
+    gain = gamma / np.sqrt(variance + layer.epsilon)
+    new_gamma = gain * np.sqrt(new_variance + layer.epsilon)
+    new_beta = beta + gain * (new_mean - mean)
+    layer.set_weights([w.astype(np.float32) for w in (new_gamma, new_beta, new_mean, new_variance)])
 
 
 def _moments(

@@ -7,7 +7,8 @@ import pytest
 from edge.errors import InputMissing
 from trainer import network
 from trainer.draws import Batch
-from trainer.fit import BEST, Learner, Settings, first_weights, load_best
+from trainer.fit import Learner, first_weights, load_best
+from trainer.runs import BEST, Settings
 
 
 @pytest.fixture(scope="module")
