@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from edge.errors import EdgeError, Unavailable
+from edge.errors import DiskError, EdgeError, Unavailable
 from trainer.quiet import hush_tensorflow
 
+EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
-EXTRA: Final = frozenset(("typer", "click", "rich", "tensorflow", "keras", "imagehash", "PIL", "pandas", "sklearn"))
+EXTRA: Final = frozenset(("typer", "click", "rich", "tensorflow", "keras", "imagehash", "PIL"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
         return 0
+    except OSError as error:
+        told = DiskError(f"{error.filename or 'a file'}: {error.strerror or error}: make room or mend its permissions")
+        print(f"trainer: {told}", file=sys.stderr)
+        return told.exit_code
+    except Exception:  # the last resort: nobody's mistake but ours shows a traceback
+        logging.getLogger("trainer").exception("this is a fault of mask-edge: please report it with these lines")
+        return EXIT_OUR_FAULT
 
 
 def _run(argv: Sequence[str] | None) -> int:

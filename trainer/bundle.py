@@ -22,12 +22,13 @@ import numpy as np
 from edge.bundle import MANIFEST, NAME, SCHEMA
 from edge.errors import DataError, DiskError, EdgeError, InputMissing, OutputError, UsageError
 from edge.golden import check_golden
-from edge.interpreter import Interpreter, Tensor, find_runtime
+from edge.interpreter import Interpreter, find_runtime
 from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
 from trainer import fit, runs
 from trainer.card import card
 from trainer.evaluate import agreement, as_json, class_weights, faces, report
+from trainer.exported import Export
 from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow
 from trainer.metrics import Calibration, Floats, calibrate, probabilities
 from trainer.quantize import check_input, dequantise, raw_answers, representative_crops, to_int8
@@ -35,22 +36,6 @@ from trainer.quantize import check_input, dequantise, raw_answers, representativ
 THRESHOLD: Final = 0.5
 AT_A_DOOR: Final = (0.45, 0.45, 0.10)  # mask, no_mask, incorrect: what calibration takes as usual
 HASHED_BLOCK: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A converted model and how it does: figures of the shipped integers, and of the float network, on held-out faces.
-
-    agreement: share of held-out faces with the same answer from both.
-    """
-
-    model: bytes
-    input: Tensor
-    output: Tensor
-    calibration: Calibration
-    figures: dict[str, Any]
-    float_figures: dict[str, Any]
-    agreement: float
 
 
 def quantized(run: Path, data: Path) -> Export:
@@ -105,14 +90,26 @@ def write_bundle(export: Export, run: Path, data: Path, naming: Naming, out: Pat
             fresh.mkdir()
             fill(fresh, export, run, data, naming)
             said = check_golden(fresh)
-            if out.exists():
-                out.rename(Path(beside) / "old")
-            fresh.rename(out)
+            swap(fresh, out, Path(beside) / "old")
     except EdgeError:
         raise
     except OSError as error:
         raise DiskError(f"cannot write bundle {out}: {error.strerror or error}") from error
     return said
+
+
+def swap(fresh: Path, out: Path, old: Path) -> None:
+    """Put ``fresh`` in the place of ``out``; where that fails, also by Ctrl-C, what was there comes back."""
+    if not out.exists():
+        fresh.rename(out)
+        return
+    out.rename(old)
+    try:
+        fresh.rename(out)
+    except BaseException:
+        if not out.exists():
+            old.rename(out)
+        raise
 
 
 def refuse_foreign(out: Path) -> None:

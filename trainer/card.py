@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from trainer.exported import Export
 from trainer.runs import Settings
-
-if TYPE_CHECKING:
-    from trainer.bundle import Export
 
 TEMPLATE = """# {name} {version}
 

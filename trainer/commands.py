@@ -160,7 +160,7 @@ def train(
         float, typer.Option(min=0.0, max=0.5, help="Share of the box's longer side added on every side.")
     ] = 0.2,
     average: Annotated[float, typer.Option(min=0.0, max=0.9999, help="Decay of the weights' running average.")] = 0.995,
-    transplants: Annotated[bool, typer.Option(help="Also put masks of one face onto another.")] = True,
+    transplants: Annotated[bool, typer.Option(help="Also put masks of one face onto another.")] = False,
     seed: Annotated[int, typer.Option()] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Processes that make crops.")] = 1,
 ) -> None:

@@ -7,6 +7,7 @@ scene, near-duplicates. Labels are those of a model, in index order; this is the
 from __future__ import annotations
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +16,7 @@ from typing import Final
 
 from edge.errors import DataError, InputMissing
 from edge.records import INCORRECT, MASK, NO_MASK, Box
+from trainer.whole import replace_file
 
 LABELS: Final = (MASK, NO_MASK, INCORRECT)
 SPELLINGS: Final = {
@@ -78,13 +80,14 @@ COLUMNS: Final = tuple(f.name for f in fields(FaceRow))
 
 
 def write_manifest(folder: Path, rows: Iterable[FaceRow]) -> None:
-    """Write ``manifest.csv``; boxes to a tenth of a pixel."""
-    with (folder / MANIFEST).open("w", newline="") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            values = ((name, getattr(row, name)) for name in COLUMNS)
-            writer.writerow(round(value, 1) if name in NUMBERS else value for name, value in values)
+    """Write ``manifest.csv``; boxes to a tenth of a pixel. Raises DiskError and leaves an older one whole."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        values = ((name, getattr(row, name)) for name in COLUMNS)
+        writer.writerow(round(value, 1) if name in NUMBERS else value for name, value in values)
+    replace_file(folder / MANIFEST, lambda path: path.write_text(text.getvalue()))
 
 
 def read_manifest(folder: Path) -> list[FaceRow]:

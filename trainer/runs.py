@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from edge.errors import DataError, DiskError, InputMissing, OutputError
+from edge.errors import DataError, InputMissing, OutputError
 from trainer.manifest import LABELS
+from trainer.whole import replace_file
 
 RUN: Final = "run.json"
 LAST: Final = "last.npz"
@@ -46,7 +46,7 @@ class Settings:
     smoothing: float = 0.05
     dropout: float = 0.2
     average: float = 0.995
-    transplants: bool = True
+    transplants: bool = False
     seed: int = 1
 
     @property
@@ -105,17 +105,6 @@ def read_run(folder: Path) -> Run:
         return Run(Settings(**held["settings"]), figures, tuple(held["earlier"]))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside and rename, so that a cut or a full disk leaves the old file whole."""
-    beside = path.with_name(f"new.{path.name}")
-    try:
-        write(beside)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise DiskError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def refuse_taken(folder: Path, resume: bool) -> None:

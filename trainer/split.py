@@ -40,7 +40,8 @@ def near_pairs(hashes: Sequence[str], max_bits: int) -> list[tuple[int, int]]:
     known = np.array([bool(h) for h in hashes])
     pairs = []
     for i in range(len(bits)):
-        near = np.bitwise_count(bits[i + 1 :] ^ bits[i]) <= max_bits
+        differing = (bits[i + 1 :] ^ bits[i]).view(np.uint8).reshape(-1, 8)  # np.bitwise_count needs numpy 2
+        near = np.unpackbits(differing, axis=1).sum(axis=1) <= max_bits
         pairs += [(i, i + 1 + int(j)) for j in np.nonzero(near & known[i + 1 :] & known[i])[0]]
     return pairs
 

@@ -17,9 +17,10 @@ from edge.opencv import cv2
 from edge.preprocess import crop_face
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set
 from trainer.__main__ import main
-from trainer.bundle import Export, Naming, write_bundle
+from trainer.bundle import Naming, write_bundle
 from trainer.draws import read_context
 from trainer.evaluate import answers, faces
+from trainer.exported import Export
 from trainer.judged import open_model
 from trainer.metrics import Calibration, probabilities
 
