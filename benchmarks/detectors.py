@@ -131,7 +131,7 @@ def main() -> None:
     for name, (sizes, thresholds) in SETTINGS.items():
         for side in sizes:
             make = YuNet if name == "yunet" else CenterFace
-            detector: Detector = make(locate(name), min(thresholds), side)
+            detector: Detector = make(locate(name).data, min(thresholds), side)
             measure(detector, scenes, empty, thresholds, f"{name} @ {side}")
 
 

@@ -60,7 +60,7 @@ def corners(face: Face) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def find_all(path: Path) -> Clip:
-    detector = YuNet(locate("yunet"))
+    detector = YuNet(locate("yunet").data)
     clip: Clip = []
     with open_source(str(path), pace="max") as source:
         while (frame := source.read(10.0)) is not None:

@@ -77,7 +77,7 @@ def main() -> int:
         print(f"make_golden: {options.yunet} is not there: run `make setup`, or name it with --yunet", file=sys.stderr)
         return 66
     try:
-        make(YuNet(options.yunet), options.margin)
+        make(YuNet(options.yunet.read_bytes()), options.margin)
     except PictureError as error:
         print(f"make_golden: {error}", file=sys.stderr)
         return 69

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ from typing import Any, Final, NoReturn
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 CLIP: Final = ROOT / "demo" / "door.mp4"
+CONFIG: Final = ROOT / "demo" / "door.toml"
 WHOLE_DEMO_S: Final = 55.0  # the promise is a minute
 START_S: Final = 10.0  # for a broker or a subscriber to be ready
 LAST_EVENTS_S: Final = 5.0  # for the subscriber to get what the broker has
@@ -125,7 +125,7 @@ def demo(options: argparse.Namespace, children: Children, folder: Path) -> int:
 
 def run_edge(source: Path, port: int, children: Children, log: Path, deadline: float) -> None:
     sink = f"mqtt://127.0.0.1:{port}"
-    asked = ["--config", os.devnull, "--source", str(source), "--sink", sink, "--pace", "max"]
+    asked = ["--config", str(CONFIG), "--source", str(source), "--sink", sink, "--pace", "max"]
     edge = children.start([sys.executable, "-m", "edge", "run", *asked], log)
     try:
         code = edge.wait(max(0.0, deadline - time.monotonic()))
@@ -204,8 +204,13 @@ def summary(events: list[dict[str, Any]], broker: str) -> str:
     many = "person was" if len(decided) == 1 else "persons were"
     return (
         f"{len(decided)} {many} decided: {who or 'none'}. Changed afterwards: {changes or 'nobody'}. "
-        f"{len(events)} events came by MQTT through {broker}{numbering(events)}."
+        f"{len(events)} events came by MQTT through {broker}{numbering(events)}.{doubt(events)}"
     )
+
+
+def doubt(events: list[dict[str, Any]]) -> str:
+    is_unsynced = any(event.get("clock") != "synced" for event in events)
+    return " (? behind a time: this machine's clock is not synchronised, and the events say so.)" if is_unsynced else ""
 
 
 def spoken(event: dict[str, Any]) -> str:

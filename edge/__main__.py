@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
 from edge.errors import DiskError, EdgeError, Refused, UsageError
+from edge.passwords import masked
 
 EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
@@ -30,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--version", action="version", version=f"edge {__version__}")
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see '{self.prog} --help'")
+        raise UsageError(f"{masked(message)}: see '{self.prog} --help'")
 
 
 def build_parser() -> Parser:
@@ -155,13 +156,14 @@ def act_run(args: argparse.Namespace) -> int:
 
 def act_classify(args: argparse.Namespace) -> int:
     from edge.assemble import STILL_MIN_FACE_PX, open_classifier, open_detector
-    from edge.still import StillJudge, StillRun, as_text, dump, expand
+    from edge.still import Annotated, StillJudge, StillRun, as_text, dump, expand
 
     images = list(expand(args.images))
     config = configure(args)
     detector, classifier = open_detector(config), open_classifier(config)
     judge = StillJudge(detector, classifier, config.detector.min_face_px or STILL_MIN_FACE_PX)
-    still = StillRun(judge, classifier.model, detector.name, args.annotate)
+    annotated = Annotated(args.annotate, images) if args.annotate else None
+    still = StillRun(judge, classifier.model, detector.name, annotated)
     for image in images:
         answer = still.run(image)
         print(dump(answer) if args.json else as_text(answer), flush=True)
@@ -173,11 +175,12 @@ def act_model_list(_args: argparse.Namespace) -> int:
     from edge.places import default_bundle
     from edge.third_party import is_present, listed
 
-    path = default_bundle()
+    path = None
     try:
+        path = default_bundle()
         print(f"{load_bundle(path).tag}\tclassifier\tin use\t{path}")
     except EdgeError as error:
-        print(f"{path.name}\tclassifier\tnot usable: {error}\t{path}")
+        print(f"{path.name if path else 'active'}\tclassifier\tnot usable: {error}\t{path or ''}")
     for name, item in listed().items():
         print(f"{name}\tdetector\t{'here' if is_present(name) else 'not here: edge model fetch ' + name}\t{item.what}")
     return 0

@@ -30,9 +30,10 @@ def open_detector(config: Config) -> Detector:
         if not is_present("yunet") and not is_present("centerface"):
             raise InputMissing("no face detector is on this machine: run 'edge model fetch'")
         name = "yunet" if is_present("yunet") else "centerface"
-    path = locate(name)
-    log.info("detector %s at %d px, %s", name, long_side_px, path)
-    return YuNet(path, long_side_px=long_side_px) if name == "yunet" else CenterFace(path, long_side_px=long_side_px)
+    file = locate(name)
+    log.info("detector %s at %d px, %s", name, long_side_px, file.path)
+    kind = YuNet if name == "yunet" else CenterFace
+    return kind(file.data, long_side_px=long_side_px)
 
 
 def open_classifier(config: Config) -> Classifier:

@@ -1,6 +1,6 @@
 """The configuration: one TOML file into frozen dataclasses; every key, default, unit and range stands here.
 
-A key that is not listed is refused, with the nearest name. ``docs/config.md`` is made from the same table.
+A key that is not listed is refused, with the nearest name. ``docs/config.example.toml`` is made from the same table.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Final, get_type_hints
 
 from edge.errors import ConfigError, InputMissing
+from edge.passwords import masked
 from edge.places import SYSTEM_CONFIG
+from edge.topics import check_base, check_name
 
-PASSWORD: Final = re.compile(r"//[^/]*@")  # of an address; a message never shows one
 TYPE_WORDS: Final = {int: "a whole number", float: "a number", str: "a string in quotes", bool: "true or false"}
-DEVICE_NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 DETECTORS: Final = ("auto", "yunet", "centerface")
 
 
@@ -98,7 +98,7 @@ class PublishConfig:
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
     base_topic: str = key("", "base of the topics; empty: mask-edge/<device>")
-    password_file: str = key("", "file that holds the broker's password; systemd's credential mqtt_password goes first")
+    password_file: str = key("", "file that holds the broker's password; empty: systemd's credential mqtt_password")
     ca_file: str = key("", "CA certificates for mqtts://; empty: the system's")
     cert_file: str = key("", "client certificate, PEM")
     key_file: str = key("", "key of the client certificate, PEM")
@@ -166,9 +166,10 @@ def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: 
         if name not in fields:
             findings.append(unknown(where, name, fields))
             continue
-        wrong = problem(value, hints[name], fields[name].metadata) or special_problem(where, value)
-        if wrong:
-            findings.append(f"{where} {wrong}, is {PASSWORD.sub('//***@', repr(value))}")
+        wrong = problem(value, hints[name], fields[name].metadata)
+        finding = f"{where} {wrong}, is {masked(repr(value))}" if wrong else topic_problem(where, value)
+        if finding:
+            findings.append(finding)
         else:
             values[name] = (
                 tuple(value) if isinstance(value, list) else hints[name](value) if hints[name] is float else value
@@ -200,9 +201,13 @@ def problem(value: Any, kind: Any, metadata: Any) -> str | None:
     return None
 
 
-def special_problem(where: str, value: Any) -> str | None:
-    if where in ("device.name", "camera.name") and not DEVICE_NAME.fullmatch(value):
-        return "must be 1-64 of a-z 0-9 _ -"
-    if where == "mqtt.base_topic" and any(c in value for c in "+#\0"):
-        return "must not hold + or #"
+def topic_problem(where: str, value: Any) -> str | None:
+    """What topics and ids cannot hold, said by those who make them. An empty base topic is the default one."""
+    try:
+        if where in ("device.name", "camera.name"):
+            check_name(where, value)
+        elif where == "mqtt.base_topic" and value:
+            check_base(value)
+    except ConfigError as error:
+        return masked(str(error))
     return None

@@ -13,10 +13,10 @@ from edge.assemble import build_pipeline, open_classifier, open_detector
 from edge.classify import Classifier
 from edge.config import Config
 from edge.detect import Detector
-from edge.errors import ConfigError
 from edge.events import SCHEMA_VERSION, EventWriter
+from edge.passwords import read_password
 from edge.run import Outlet, Patience, closing, run, stopping
-from edge.sinks import MqttSettings, SinkSettings, open_sink
+from edge.sinks import MqttSettings, SinkSettings, check_sink, open_sink
 from edge.sources import CameraSettings, Pace, Source, open_source
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ EXIT_INTERRUPTED: Final = 130
 def run_daemon(config: Config, pace: Pace) -> int:
     """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0)."""
     with stopping() as stop:
+        for spec in config.publish.sinks:
+            check_sink(spec, sink_settings(config, {}))
         detector, classifier = open_detector(config), open_classifier(config)
         pipeline = build_pipeline(config, detector, classifier)
         outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))
@@ -47,16 +49,8 @@ def patience(config: Config) -> Patience:
 def open_camera(config: Config, pace: Pace) -> Source:
     camera = config.camera
     settings = CameraSettings(width=camera.width, height=camera.height, fps=camera.fps, rotation=camera.rotation)
-    password = read_secret(Path(camera.password_file), "camera.password_file") if camera.password_file else None
+    password = read_password(Path(camera.password_file), "camera.password_file") if camera.password_file else None
     return open_source(camera.source, pace=pace, settings=settings, password=password)
-
-
-def read_secret(path: Path, key: str) -> str:
-    """The first line of a file that holds a secret."""
-    try:
-        return path.read_text().split("\n", 1)[0]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{key}: {path} cannot be read ({error}): correct the path or its permissions") from error
 
 
 def sink_settings(config: Config, about: dict[str, str | int]) -> SinkSettings:

@@ -9,7 +9,6 @@ times the cost, and is what a machine with nothing but a package registry gets. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
@@ -86,15 +85,16 @@ def keep_on_picture(faces: list[Face], width: int, height: int) -> list[Face]:
 class YuNet:
     """YuNet 2023mar through OpenCV's own decoder.
 
-    path: the verified ONNX file. min_score: 0-1. long_side_px: see ``Scaling``.
+    onnx: the verified file's bytes. min_score: 0-1. long_side_px: see ``Scaling``.
     """
 
     name = "yunet"
     sure_score = 0.75
 
-    def __init__(self, path: Path, min_score: float = 0.6, long_side_px: int = 640) -> None:
+    def __init__(self, onnx: bytes, min_score: float = 0.6, long_side_px: int = 640) -> None:
         self._scaling = Scaling(long_side_px)
-        self._net = cv2.FaceDetectorYN.create(str(path), "", (STRIDE_PX, STRIDE_PX), min_score, NMS_IOU)
+        model, no_config = np.frombuffer(onnx, np.uint8), np.empty(0, np.uint8)
+        self._net = cv2.FaceDetectorYN.create("onnx", model, no_config, (STRIDE_PX, STRIDE_PX), min_score, NMS_IOU)
 
     def find(self, image_bgr: ImageU8) -> list[Face]:
         canvas, factor = fit(image_bgr, self._scaling)
@@ -112,18 +112,18 @@ class CenterFace:
     """CenterFace through ``cv2.dnn``; decoded as its paper describes: a heat map of face centres at a quarter of the
     size, and for each cell log sizes, the offset of the centre within the cell, and five landmarks relative to the box.
 
-    path: the verified ONNX file. min_score: 0-1. long_side_px: see ``Scaling``.
+    onnx: the verified file's bytes. min_score: 0-1. long_side_px: see ``Scaling``.
     """
 
     name = "centerface"
     sure_score = 0.5
     _outputs = ("537", "538", "539", "540")  # heat map, log size, offset, landmarks
 
-    def __init__(self, path: Path, min_score: float = 0.36, long_side_px: int = 640) -> None:
-        self._path = str(path)
+    def __init__(self, onnx: bytes, min_score: float = 0.36, long_side_px: int = 640) -> None:
+        self._onnx = np.frombuffer(onnx, np.uint8)
         self._scaling = Scaling(long_side_px)
         self._min_score = min_score
-        self._net = cv2.dnn.readNetFromONNX(self._path)
+        self._net = cv2.dnn.readNetFromONNX(self._onnx)
         self._shape: tuple[int, ...] = ()
 
     def find(self, image_bgr: ImageU8) -> list[Face]:
@@ -138,9 +138,9 @@ class CenterFace:
 
     def _forward(self, canvas: ImageU8) -> list[npt.NDArray[np.float32]]:
         # OpenCV 4.14 leaves garbage in fused layers when a net's input changes shape (136 false faces where a fresh net
-        # finds 9, on 275 pictures of many sizes). Reading the file again costs 7 ms and is due only on a change.
+        # finds 9, on 275 pictures of many sizes). Reading the model again costs 20 ms and is due only on a change.
         if self._shape not in ((), canvas.shape):
-            self._net = cv2.dnn.readNetFromONNX(self._path)
+            self._net = cv2.dnn.readNetFromONNX(self._onnx)
         self._shape = canvas.shape
         self._net.setInput(cv2.dnn.blobFromImage(canvas, swapRB=True))
         return [output.astype(np.float32, copy=False) for output in self._net.forward(self._outputs)]

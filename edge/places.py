@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from edge.errors import InputMissing
+
 PACKAGE: Final = Path(__file__).resolve().parent
 SYSTEM_STATE: Final = Path("/var/lib/mask-edge")
 SYSTEM_CONFIG: Final = Path("/etc/mask-edge/config.toml")
@@ -44,6 +46,16 @@ def third_party_dirs() -> tuple[Path, ...]:
 
 
 def default_bundle() -> Path:
-    """The active model of this machine, else the one that came with this version."""
+    """The active model of this machine, else the one that came with this version.
+
+    Raises InputMissing where a model was made active and is gone: another must not take its place unnoticed.
+    """
     active = state_dir() / "models" / "active"
-    return active if active.exists() else shipped_models() / SHIPPED_BUNDLE
+    if active.exists():
+        return active
+    if active.is_symlink():
+        raise InputMissing(
+            f"{active} points to {active.readlink()}, which is not there: put that bundle back, or remove the link to "
+            "use the model that came with this version"
+        )
+    return shipped_models() / SHIPPED_BUNDLE

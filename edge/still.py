@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from edge.annotate import draw_face
 from edge.classify import Classifier
@@ -74,10 +74,10 @@ class StillRun:
     read none of those that failed.
     """
 
-    def __init__(self, judge: StillJudge, model: str, detector: str, annotate: Path | None) -> None:
+    def __init__(self, judge: StillJudge, model: str, detector: str, annotated: Annotated | None) -> None:
         self._judge = judge
         self._model, self._detector = model, detector
-        self._annotated = Annotated(annotate) if annotate else None
+        self._annotated = annotated
         self.exit_code = 0
 
     def run(self, image: str) -> dict[str, Any]:
@@ -116,11 +116,17 @@ def as_text(answer: dict[str, Any]) -> str:
 
 
 class Annotated:
-    """A folder of pictures with what was found drawn in; two of one name are kept apart by a number."""
+    """A folder of pictures with what was found drawn in. What is in it already stays: a taken name gets a number.
 
-    def __init__(self, folder: Path) -> None:
+    images: all that will be judged. Raises UsageError where one of them lies in the folder, which would be taken for a
+    picture the next time; OutputError where the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, images: Sequence[str]) -> None:
         self._folder = folder
-        self._names: set[str] = set()
+        for image in images:
+            if folder.resolve() in (Path(image).parent.resolve(), Path(image).resolve().parent):
+                raise UsageError(f"--annotate {folder} holds {image} itself, which must stay: name another folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -129,30 +135,44 @@ class Annotated:
             ) from error
 
     def save(self, image: str, picture: ImageU8, faces: Sequence[StillFace]) -> Path:
-        if Path(image).resolve().parent == self._folder.resolve():
-            raise UsageError(f"--annotate {self._folder} holds {image} itself, which must stay: name another folder")
         drawn = picture.copy()
         for face in faces:
             label = INCORRECT if face.incorrect else face.label
             draw_face(drawn, face.box, face.label, f"{label.replace('_', ' ')} {face.p_mask:.2f}")
-        path = self._folder / self._free_name(Path(image).stem)
         fits, data = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not fits:
             raise OutputError(f"picture {image} is too long for a JPEG: leave it out, or do without --annotate")
+        stem = Path(image).stem
         try:
-            path.write_bytes(data.tobytes())
+            path, file = self._create(stem)
+            write_whole(path, file, data.tobytes())
         except OSError as error:
-            if path.is_file():
-                path.unlink()
             kind = DiskError if error.errno in DISK_ERRNOS else OutputError
-            raise kind(f"picture {path} cannot be written: {error.strerror}: name another with --annotate") from error
+            raise kind(
+                f"picture {stem}.jpg cannot be written into {self._folder}: {error.strerror}: "
+                "name another folder with --annotate"
+            ) from error
         return path
 
-    def _free_name(self, stem: str) -> str:
-        names = (f"{stem}.jpg", *(f"{stem}-{n}.jpg" for n in range(2, len(self._names) + 3)))
-        name = next(n for n in names if n not in self._names)
-        self._names.add(name)
-        return name
+    def _create(self, stem: str) -> tuple[Path, BinaryIO]:
+        """The first name that is free, as a new file; nothing that is there is opened, nor what a link points to."""
+        path, number = self._folder / f"{stem}.jpg", 1
+        while True:
+            try:
+                return path, path.open("xb")
+            except FileExistsError:
+                number += 1
+                path = self._folder / f"{stem}-{number}.jpg"
+
+
+def write_whole(path: Path, file: BinaryIO, data: bytes) -> None:
+    """Write a new file, or leave none."""
+    try:
+        with file:
+            file.write(data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def dump(answer: dict[str, Any]) -> str:

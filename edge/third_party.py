@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +61,14 @@ class ThirdParty:
     wheel: Wheel | None
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A listed file as it was checked. data: what is to be loaded; the file at ``path`` may change at any time."""
+
+    path: Path
+    data: bytes = field(repr=False)
+
+
 def listed() -> dict[str, ThirdParty]:
     """All files of the list, by name."""
     raw = tomllib.loads((shipped_models() / "third_party.toml").read_text())
@@ -87,14 +95,16 @@ def named(name: str) -> ThirdParty:
     return entries[name]
 
 
-def check(item: ThirdParty, path: Path) -> None:
-    """Raise DataError where a file is not the one that was pinned."""
+def read_checked(item: ThirdParty, path: Path) -> ModelFile:
+    """Read a file once. Raises DataError where it is not the one that was pinned."""
     size = path.stat().st_size
     remedy = f"delete it and run 'edge model fetch {item.name}'"
     if size != item.size:
         raise DataError(f"{path} has {size:,} bytes instead of {item.size:,} (truncated?): {remedy}")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != item.sha256:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != item.sha256:
         raise DataError(f"{path} was altered (SHA-256 differs): {remedy}")
+    return ModelFile(path, data)
 
 
 def is_present(name: str) -> bool:
@@ -102,14 +112,13 @@ def is_present(name: str) -> bool:
     return any((folder / item.file).is_file() for folder in third_party_dirs())
 
 
-def locate(name: str) -> Path:
+def locate(name: str) -> ModelFile:
     """The checked file on this machine. Raises InputMissing with the remedy where it is not there."""
     item = named(name)
     for folder in third_party_dirs():
         path = folder / item.file
         if path.is_file():
-            check(item, path)
-            return path
+            return read_checked(item, path)
     raise InputMissing(f"model file {item.file} is not on this machine: run 'edge model fetch {name}'")
 
 
@@ -122,8 +131,7 @@ def fetch(name: str, extra_folder: Path | None = None) -> Path:
     item = named(name)
     target = third_party_dirs()[0] / item.file
     if target.is_file():
-        check(item, target)
-        return target
+        return read_checked(item, target).path
     answers = []
     for place, get in places(item, extra_folder):
         try:

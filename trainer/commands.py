@@ -124,8 +124,8 @@ def open_detector(name: str, file: Path | None) -> Detector:
         raise UsageError(f"detector {name!r} is not known: one of {', '.join(DETECTORS)}")
     if file and not file.is_file():
         raise InputMissing(f"no detector file {file}: leave --detector-file out and run `edge model fetch {name}`")
-    path = file or locate(name)
-    return YuNet(path) if name == "yunet" else CenterFace(path)
+    onnx = file.read_bytes() if file else locate(name).data
+    return YuNet(onnx) if name == "yunet" else CenterFace(onnx)
 
 
 def kept_and_dropped(cutting: Cutting) -> Table:

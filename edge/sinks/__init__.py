@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from edge.errors import ConfigError
+from edge.passwords import masked
 from edge.sinks.settings import MqttSettings, Sink, SinkSettings
 
-__all__ = ["MqttSettings", "Sink", "SinkSettings", "open_sink"]
+__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "open_sink"]
+
+
+def check_sink(spec: str, settings: SinkSettings) -> None:
+    """Say what is wrong with a sink before anything is opened: its kind, its address, password and certificates.
+
+    Nothing is created and nobody is dialled. settings: ``info`` may still be empty. Raises what ``open_sink`` does.
+    """
+    if _kind(spec) == "jsonl":
+        from edge.sinks.jsonl import checked
+
+        checked(_target(spec))
+    else:
+        from edge.sinks.mqtt import line_to  # here, so that a run without a broker needs no MQTT library
+
+        line_to(spec, settings)
 
 
 def open_sink(spec: str, settings: SinkSettings) -> Sink:
@@ -14,19 +30,21 @@ def open_sink(spec: str, settings: SinkSettings) -> Sink:
     Raises ConfigError for a spec that cannot be meant, OutputError for a file that cannot be made. A broker need not be
     there: events wait for it.
     """
-    kind = spec.split(":", 1)[0]
-    if kind == "jsonl" and ":" in spec:
+    if _kind(spec) == "jsonl":
         from edge.sinks.jsonl import JsonlSink
 
-        return JsonlSink(spec.removeprefix("jsonl:"))
-    if kind in ("mqtt", "mqtts"):
-        from edge.sinks.mqtt import MqttSink  # here, so that a run without a broker needs no MQTT library
+        return JsonlSink(_target(spec))
+    from edge.sinks.mqtt import MqttSink
 
-        return MqttSink(spec, settings)
-    raise ConfigError(f"unknown sink {_shown(spec)!r}: use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
+    return MqttSink(spec, settings)
 
 
-def _shown(spec: str) -> str:
-    """The spec without what may be a password: a mistyped scheme must not print one."""
-    before_host, at, host = spec.rpartition("@")
-    return f"{before_host.split(':', 1)[0]}:***@{host}" if at else spec
+def _kind(spec: str) -> str:
+    kind, colon, _ = spec.partition(":")
+    if colon and kind.lower() in ("jsonl", "mqtt", "mqtts"):
+        return kind.lower()
+    raise ConfigError(f"unknown sink {masked(spec)!r}: use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
+
+
+def _target(spec: str) -> str:
+    return spec.partition(":")[2]

@@ -24,7 +24,7 @@ class JsonlSink:
         self.name = f"jsonl:{target}"
         self.written = 0
         self.wants_more = True  # False once the reader of a pipe on stdout went away (``| head``)
-        self._path = None if target == "-" else _checked(target)
+        self._path = checked(target)
         self._fd = STDOUT_FD if self._path is None else _open(self._path)
 
     def publish(self, event: Event, payload: bytes) -> None:
@@ -69,10 +69,11 @@ class JsonlSink:
         )
 
 
-def _checked(target: str) -> Path:
+def checked(target: str) -> Path | None:
+    """The file that is meant, None for stdout; nothing is made yet. Raises OutputError where none is named."""
     if not target:
         raise OutputError("sink jsonl: names no file: use jsonl:PATH, or jsonl:- for stdout")
-    return Path(target)
+    return None if target == "-" else Path(target)
 
 
 def _open(path: Path) -> int:

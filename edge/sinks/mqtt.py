@@ -38,7 +38,7 @@ class MqttSink:
     wants_more = True
 
     def __init__(self, spec: str, settings: SinkSettings) -> None:
-        self._line = _line(spec, settings)
+        self._line = line_to(spec, settings)
         self.name = str(self._line.address)
         self._pending = Pending(settings.mqtt.max_pending)
         self._closing = Closing()
@@ -49,11 +49,6 @@ class MqttSink:
         self._has_told_drop = False
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
         self._thread.start()
-
-    @property
-    def is_online(self) -> bool:
-        """The broker took our login, and nothing is known against the connection."""
-        return self._session is not None
 
     @property
     def waiting(self) -> int:
@@ -183,7 +178,8 @@ class Backoff:
         self._limit_s = self._min_s
 
 
-def _line(spec: str, settings: SinkSettings) -> Line:
+def line_to(spec: str, settings: SinkSettings) -> Line:
+    """What it takes to reach the broker; nobody is dialled. Raises ConfigError where some of it cannot be used."""
     device = check_name("device", settings.device)
     base = settings.mqtt.base_topic
     address = parse_address(spec)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import os
 import re
 import ssl
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from edge.errors import ConfigError
+from edge.passwords import read_password
 from edge.sinks.settings import MqttSettings
-
-log = logging.getLogger(__name__)
 
 CREDENTIAL: Final = "mqtt_password"  # the name in the unit's LoadCredential=
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
@@ -53,6 +50,7 @@ def parse_address(spec: str) -> Address:
     """The broker in ``mqtt://[user@]host[:port]``. Raises ConfigError, which never repeats what may be a password."""
     scheme = spec.split(":", 1)[0]
     rest = spec.removeprefix(f"{scheme}://")
+    scheme = scheme.lower()
     userinfo, at, host_port = rest.rpartition("@")
     if ":" in userinfo:
         raise ConfigError(
@@ -80,7 +78,7 @@ def find_password(address: Address, settings: MqttSettings) -> str | None:
         raise ConfigError(
             f"the password would travel unencrypted to {address}: use mqtts://, or set mqtt.allow_plaintext_password"
         )
-    return _read_password(path)
+    return read_password(path, "mqtt.password_file" if settings.password_file else f"systemd credential {CREDENTIAL}")
 
 
 def _password_path(address: Address, settings: MqttSettings) -> Path | None:
@@ -95,20 +93,6 @@ def _password_path(address: Address, settings: MqttSettings) -> Path | None:
         return None
     credential = Path(folder) / CREDENTIAL
     return credential if credential.is_file() else None
-
-
-def _read_password(path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        is_public = path.stat().st_mode & stat.S_IROTH
-    except (OSError, UnicodeDecodeError) as err:
-        why = err.strerror if isinstance(err, OSError) else "not UTF-8 text"
-        raise ConfigError(f"cannot read the MQTT password in {path}: {why}: see mqtt.password_file") from None
-    if not lines or not lines[0]:
-        raise ConfigError(f"the MQTT password file {path} is empty: write the password into its first line")
-    if is_public:
-        log.warning("every user of this machine can read the MQTT password in %s: chmod 600 it", path)
-    return lines[0]
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:

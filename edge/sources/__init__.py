@@ -2,7 +2,7 @@
 
 Which module holds what: ``base`` the interface and its errors, ``video`` and ``container`` video files, ``images``
 pictures, ``paced`` a file in real time, ``live`` and ``capture_child`` what OpenCV captures, ``v4l2``, ``rtsp``,
-``picamera`` the cameras, ``scripted`` the faults, ``quiet`` OpenCV with its mouth shut.
+``picamera`` the cameras, ``scripted`` the faults.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from edge.errors import InputMissing, Refused, UsageError
+from edge.passwords import masked
 from edge.sources.base import CameraSettings, NotYetDue, Pace, Source, SourceLost, SourceStalled
 from edge.sources.images import SUFFIXES, ImageFiles, images_in, natural_key, read_image
 from edge.sources.paced import Paced
@@ -48,7 +49,7 @@ def open_source(
         return open_v4l2(spec, settings)
     if spec.startswith("picamera2:"):
         return Picamera2Source(spec, settings)
-    if spec.startswith(("rtsp://", "rtsps://")):
+    if spec.lower().startswith(("rtsp://", "rtsps://")):
         return open_rtsp(spec, settings, password)
     if spec.startswith("scripted:"):
         path = Path(spec.removeprefix("scripted:"))
@@ -67,12 +68,12 @@ def open_file(spec: str, images_fps: float) -> Source:
         if path.is_char_device():
             raise UsageError(f"{spec} is a device: a camera is given as v4l2:{spec}")
         return ImageFiles([path], spec, images_fps) if path.suffix.lower() in SUFFIXES else VideoFile(path, spec)
-    if glob.has_magic(spec):
+    if glob.has_magic(spec) and "://" not in spec:
         matches = [Path(match) for match in glob.glob(spec, recursive=True)]  # noqa: PTH207
         return ImageFiles(sorted(filter(Path.is_file, matches), key=natural_key), spec, images_fps)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", spec) or not spec:
-        raise UsageError(f"{spec!r} is not a source: give {KNOWN}")
-    raise InputMissing(f"{spec}: no such file or folder; a source is {KNOWN}")
+        raise UsageError(f"{masked(spec)!r} is not a source: give {KNOWN}")
+    raise InputMissing(f"{masked(spec)}: no such file or folder; a source is {KNOWN}")
 
 
 def _listed(folder: Path) -> list[Path]:

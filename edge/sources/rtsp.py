@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from edge.errors import UsageError
 from edge.opencv import cv2
+from edge.passwords import masked
 from edge.sources.base import CameraSettings
 from edge.sources.live import ChildSource
 
@@ -23,32 +24,27 @@ def open_rtsp(spec: str, settings: CameraSettings, password: str | None) -> Chil
         *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(settings.open_timeout_s * 1000)),
         *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_TIMEOUT_S * 1000)),
     ]
-    return ChildSource(public_name(spec), {"open": address, "backend": "FFMPEG", "parameters": parameters}, settings)
+    return ChildSource(masked(spec), {"open": address, "backend": "FFMPEG", "parameters": parameters}, settings)
 
 
 def with_password(spec: str, password: str | None) -> str:
-    """The address with its password. One that has a password already is refused: everyone on the machine saw it."""
+    """The address with its password, the scheme in small letters, which FFmpeg wants.
+
+    One that has a password already is refused: everyone on the machine saw it.
+    """
     try:
         parts = urlsplit(spec)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
     if not host:
-        raise UsageError(f"{public_name(spec)} is not an address: give rtsp://[user@]host[:port]/path")
+        raise UsageError(f"{masked(spec)} is not an address: give rtsp://[user@]host[:port]/path")
     if parts.password is not None:
-        raise UsageError(f"{public_name(spec)}: leave the password out of the address and name a password file instead")
+        raise UsageError(f"{masked(spec)}: leave the password out of the address and name a password file instead")
     if password is None:
-        return spec
+        return parts.scheme + spec[len(parts.scheme) :]
     if not parts.username:
-        raise UsageError(f"{public_name(spec)}: there is a password but no user: give rtsp://user@host/path")
+        raise UsageError(f"{masked(spec)}: there is a password but no user: give rtsp://user@host/path")
     place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     user = quote(unquote(parts.username), safe="")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))
-
-
-def public_name(spec: str) -> str:
-    """The address as it may be shown: without password, and without a query (some cameras want the login there)."""
-    scheme, _, rest = spec.partition("://")
-    place, slash, path = rest.partition("/")
-    login, at, host = place.rpartition("@")
-    return f"{scheme}://{login.partition(':')[0]}{at}{host}{slash}{path.partition('?')[0]}"

@@ -188,6 +188,19 @@ def test_list_names_every_model_file_and_whether_it_is_here(capsys: Captured, de
     assert "not here: edge model fetch yunet" in lines[1]
 
 
+def test_list_says_that_the_active_model_is_gone(
+    capsys: Captured, detectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "active").symlink_to("mine@0123456789ab")
+    assert main(["model", "list"]) == 0
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("active\tclassifier\tnot usable: ")
+    assert "points to mine@0123456789ab, which is not there" in first
+    assert len(rest) == 2
+
+
 # --- classify ---
 
 
@@ -229,6 +242,20 @@ def test_an_annotated_folder_that_cannot_be_made_is_73(capsys: Captured, bundle:
     code, said = mistake(capsys, "classify", picture, "--model", bundle, "--annotate", f"{picture}/out")
     assert code == 73
     assert "cannot be made" in said
+
+
+def test_an_annotated_folder_that_holds_an_image_is_64_and_nothing_is_written(
+    capsys: Captured, bundle: str, picture: str, tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "flat.png").write_bytes(Path(picture).read_bytes())
+    code, said = mistake(
+        capsys, "classify", f"{tmp_path}/b", f"{tmp_path}/a", "--model", bundle, "--annotate", f"{tmp_path}/a"
+    )
+    assert code == 64
+    assert "a/flat.png itself, which must stay" in said
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["flat.png"]
 
 
 # --- run ---
@@ -297,6 +324,30 @@ def test_a_sink_that_cannot_be_used(capsys: Captured, bundle: str, clip: str, si
     assert found == code
     assert says in said
     assert "geheim" not in said
+
+
+@pytest.mark.parametrize(
+    ("sink", "code", "says"),
+    [
+        ("carrier-pigeon:", 78, "unknown sink"),
+        ("mqtt://hall:geheim@broker", 78, "holds a password"),
+        ("mqtt://hall@broker", 78, "would travel unencrypted"),
+        ("mqtt://hall@broker:0", 78, "port 0"),
+        ("jsonl:", 73, "names no file"),
+    ],
+)
+def test_a_wrong_sink_is_told_before_model_and_camera_are_opened(
+    capsys: Captured, tmp_path: Path, sink: str, code: int, says: str
+) -> None:
+    (tmp_path / "password").write_text("geheim")
+    (tmp_path / "config.toml").write_text(f"[mqtt]\npassword_file = '{tmp_path}/password'\n")
+    events = f"jsonl:{tmp_path}/events"
+    argv = [*run("/none", "/none.mp4", events), "--sink", sink, "--config", str(tmp_path / "config.toml")]
+    found, said = mistake(capsys, *argv)
+    assert found == code
+    assert says in said
+    assert "geheim" not in said
+    assert not (tmp_path / "events").exists()
 
 
 # --- the process ---

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from edge import config
 from edge.config import Config, default_device_name, load_config, parse_config
 from edge.errors import ConfigError, InputMissing
+from edge.sinks import MqttSettings
+from edge.sinks.mqtt_address import find_password, parse_address
 from tests import make_config_example
 from tests.make_config_example import EXAMPLE, HOST_NAME
 
@@ -100,11 +102,34 @@ def test_sinks_are_a_list_of_strings() -> None:
 @pytest.mark.parametrize("name", ["Front Door", "türe", "", "a" * 65, "a/b", "a\n"])
 @pytest.mark.parametrize("section", ["device", "camera"])
 def test_a_name_that_no_topic_can_hold_is_refused(section: str, name: str) -> None:
-    assert findings({section: {"name": name}}) == f"{section}.name must be 1-64 of a-z 0-9 _ -, is {name!r}"
+    said = f"{section}.name must be 1 to 64 characters of a-z 0-9 _ -, is {name!r}: choose another name"
+    assert findings({section: {"name": name}}) == said
 
 
-def test_a_base_topic_holds_no_wildcard() -> None:
-    assert "mqtt.base_topic must not hold + or #, is 'doors/#'" in findings({"mqtt": {"base_topic": "doors/#"}})
+@pytest.mark.parametrize("base", ["doors/#", "+/door", "/x", "x/", "$SYS", "a\nb", "x" * 257])
+def test_a_base_topic_that_the_sink_would_refuse_is_found_with_all_else(base: str) -> None:
+    """`/x` once passed here, and was refused only when camera and model were open."""
+    said = findings({"mqtt": {"base_topic": base, "keepalive_s": 1}, "device": {"name": "Tür"}})
+    assert [part.split()[0] for part in said.split("; ")] == ["mqtt.base_topic", "mqtt.keepalive_s", "device.name"]
+    assert f"mqtt.base_topic {base!r} cannot be used: write 1 to 256 bytes" in said
+
+
+@pytest.mark.parametrize("base", ["", "site/lobby", "türen/1"])
+def test_a_base_topic_that_a_broker_takes_passes(base: str) -> None:
+    assert parse_config({"mqtt": {"base_topic": base}}).mqtt.base_topic == base
+
+
+def test_the_password_file_goes_before_systemd_s_credential_and_the_example_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("mqtt_password", "file"):
+        (tmp_path / place).write_text(place)
+        (tmp_path / place).chmod(0o600)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    address = parse_address("mqtts://door@broker")
+    assert find_password(address, MqttSettings(password_file=tmp_path / "file")) == "file"
+    assert find_password(address, MqttSettings()) == "mqtt_password"
+    assert "broker's password; empty: systemd's credential mqtt_password\n#password_file" in EXAMPLE.read_text()
 
 
 def test_an_unknown_key_is_answered_with_the_nearest() -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge import third_party
 from edge.detect import (
     BORDER_PX,
     STRIDE_PX,
@@ -28,12 +29,12 @@ from edge.detect import (
 from edge.errors import InputMissing
 from edge.records import Box, Face, ImageU8
 from edge.sources.images import read_image
-from edge.third_party import locate
+from edge.third_party import locate, named
 from tests.edge.bundles import DATA, plain
 from tests.edge.lives import face
 
 PORTRAITS = ("portrait_bare.jpg", "portrait_mask.jpg")
-KINDS: dict[str, Callable[[Path], Detector]] = {"yunet": YuNet, "centerface": CenterFace}
+KINDS: dict[str, Callable[[bytes], Detector]] = {"yunet": YuNet, "centerface": CenterFace}
 Map = npt.NDArray[np.float32]
 
 
@@ -44,7 +45,7 @@ def detector(request: pytest.FixtureRequest) -> Detector:
 
 def fresh(name: str) -> Detector:
     try:
-        return KINDS[name](locate(name))
+        return KINDS[name](locate(name).data)
     except InputMissing as error:
         if name == "centerface":
             raise
@@ -220,5 +221,22 @@ def test_pictures_of_other_shapes_before_it_change_nothing(detector: Detector) -
 
 def test_a_higher_threshold_finds_no_more(detector: Detector) -> None:
     kind: Any = KINDS[detector.name]
-    strict = kind(locate(detector.name), min_score=0.999)
+    strict = kind(locate(detector.name).data, min_score=0.999)
     assert strict.find(portrait("portrait_bare.jpg")) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_detector_needs_no_file_after_its_bytes_were_checked(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CenterFace once read its path again at every change of shape, whatever was there by then."""
+    fresh(name)  # skips where the file is not here
+    item = named(name)
+    (tmp_path / item.file).write_bytes(locate(name).data)
+    monkeypatch.setattr(third_party, "third_party_dirs", lambda: (tmp_path,))
+    found = locate(name)
+    found.path.unlink()
+    detector = KINDS[name](found.data)
+    for shape in ((480, 640), (100, 300)):
+        assert detector.find(plain((120, 130, 140), *shape)) == []
+    assert len(detector.find(portrait("portrait_mask.jpg"))) == 1

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from edge import still
 from edge.classify import Classifier
-from edge.errors import DiskError, EdgeError, InputMissing, OutputError, Refused, UsageError
+from edge.errors import DiskError, InputMissing, OutputError, Refused, UsageError
 from edge.records import Box, Face, ImageU8, Reading
 from edge.sources.images import read_image
 from edge.still import Annotated, StillFace, StillJudge, StillRun, as_json, as_text, dump, expand, label_face
@@ -58,8 +58,8 @@ def save(path: Path, image: ImageU8) -> str:
     return str(path)
 
 
-def run(judge: StillJudge, annotate: Path | None = None) -> StillRun:
-    return StillRun(judge, "tiny@0123456789ab", "squares", annotate)
+def run(judge: StillJudge, annotate: Path | None = None, *images: str) -> StillRun:
+    return StillRun(judge, "tiny@0123456789ab", "squares", Annotated(annotate, images) if annotate else None)
 
 
 def test_faces_are_labelled_and_come_from_large_to_small(judge: StillJudge) -> None:
@@ -208,13 +208,49 @@ def test_pictures_of_one_name_from_two_folders_are_both_kept(judge: StillJudge, 
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["door-2.jpg", "door-3.jpg", "door.jpg"]
 
 
-def test_a_copy_never_takes_the_place_of_a_picture(judge: StillJudge, tmp_path: Path) -> None:
-    image = tmp_path / "door.jpg"
-    image.write_bytes(cv2.imencode(".jpg", scene())[1].tobytes())
-    before = image.read_bytes()
-    with pytest.raises(UsageError, match=r"--annotate .* holds .*door.jpg itself.*: name another folder"):
-        run(judge, tmp_path / "." / "x" / "..").run(str(image))
-    assert image.read_bytes() == before
+def test_a_picture_in_the_folder_of_copies_is_told_before_the_first_is_judged(tmp_path: Path) -> None:
+    """`edge classify B A --annotate A` once wrote the annotation of B/x.jpg over A/x.jpg."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "out")
+    inputs = [str(tmp_path / "a" / "x.png"), save(tmp_path / "out" / "x.png", scene())]
+    for folder in ("out", "linked", "x/../out"):
+        with pytest.raises(UsageError, match=r"--annotate .* holds .*out/x.png itself.*: name another folder"):
+            Annotated(tmp_path / folder, inputs)
+
+
+def test_a_link_to_a_picture_in_the_folder_of_copies_or_out_of_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    picture = save(tmp_path / "out" / "x.png", scene())
+    (tmp_path / "into.png").symlink_to(picture)
+    (tmp_path / "out" / "from.png").symlink_to(save(tmp_path / "y.png", scene()))
+    for link in ("into.png", "out/from.png"):
+        with pytest.raises(UsageError, match="which must stay"):
+            Annotated(tmp_path / "out", [str(tmp_path / link)])
+
+
+@pytest.mark.parametrize("taken", ["file", "link", "dangling link", "folder"])
+def test_what_is_in_the_folder_of_copies_is_neither_replaced_nor_written_through(
+    judge: StillJudge, tmp_path: Path, taken: str
+) -> None:
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    out.mkdir()
+    if taken == "file":
+        (out / "door.jpg").write_bytes(b"precious")
+    elif taken == "folder":
+        (out / "door.jpg").mkdir()
+    else:
+        (out / "door.jpg").symlink_to(precious)
+    if taken == "link":
+        precious.write_bytes(b"precious")
+    image = save(tmp_path / "door.png", scene())
+    run(judge, out, image).run(image)
+    assert sorted(p.name for p in out.iterdir()) == ["door-2.jpg", "door.jpg"]
+    assert read_image(out / "door-2.jpg").shape == scene().shape
+    assert precious.exists() == (taken == "link")
+    assert (
+        (out / "door.jpg").is_dir() or not (out / "door.jpg").exists() or b"precious" in (out / "door.jpg").read_bytes()
+    )
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_judged(judge: StillJudge, tmp_path: Path) -> None:
@@ -223,26 +259,31 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_judged(judge: S
         run(judge, tmp_path / "file" / "out")
 
 
-@pytest.mark.parametrize(("number", "kind"), [(28, DiskError), (13, OutputError)])
-def test_a_copy_that_cannot_be_written_is_told_and_not_left_half(
-    judge: StillJudge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[EdgeError]
-) -> None:
+def test_a_full_disk_leaves_no_half_of_a_copy(judge: StillJudge, tmp_path: Path) -> None:
     image = save(tmp_path / "a.png", scene())
+    still_run = run(judge, tmp_path / "out", image)
+    still_run.run(image)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes a file may have, as if the disk ended there
+    try:
+        with pytest.raises(DiskError, match=r"picture a.jpg cannot be written into .*out: File too large"):
+            still_run.run(image)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["a.jpg"]
 
-    def half(path: Path, data: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(data[:100])
-        raise OSError(number, "broke off")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(kind, match=r"a.jpg cannot be written: broke off"):
-        run(judge, tmp_path / "out").run(image)
-    assert list((tmp_path / "out").iterdir()) == []
+def test_a_folder_of_copies_that_went_away_is_told(judge: StillJudge, tmp_path: Path) -> None:
+    image = save(tmp_path / "a.png", scene())
+    still_run = run(judge, tmp_path / "out", image)
+    (tmp_path / "out").rmdir()
+    with pytest.raises(OutputError, match=r"cannot be written into .*out: No such file"):
+        still_run.run(image)
 
 
 def test_a_picture_too_long_for_a_jpeg_is_told(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"long.png is too long for a JPEG"):
-        Annotated(tmp_path / "out").save("long.png", plain(GREEN_BGR, 2, 66_000), [])
+        Annotated(tmp_path / "out", []).save("long.png", plain(GREEN_BGR, 2, 66_000), [])
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -250,5 +291,5 @@ def test_a_picture_too_long_for_a_jpeg_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(80, 100), (9, 9), (2000, 1500)])
 def test_any_box_can_be_drawn(tmp_path: Path, box: Box, size: tuple[int, int]) -> None:
     found: Any = StillFace(box, 0.9, "no_mask", 0.01, True)
-    path = Annotated(tmp_path).save("elsewhere/a.png", plain((127, 127, 127), *size), [found])
+    path = Annotated(tmp_path, []).save("elsewhere/a.png", plain((127, 127, 127), *size), [found])
     assert read_image(path).shape[:2] == size

@@ -16,7 +16,7 @@ import pytest
 
 from edge import third_party
 from edge.errors import DataError, DiskError, InputMissing, Unavailable, UsageError
-from edge.third_party import ThirdParty, Wheel, fetch, is_present, listed, locate
+from edge.third_party import ModelFile, ThirdParty, Wheel, fetch, is_present, listed, locate
 
 DATA = b"\x08\x07" + bytes(range(256)) * 8
 ITEM = ThirdParty(
@@ -103,7 +103,7 @@ def test_a_file_that_is_not_listed_is_answered_with_those_that_are(lists: Listin
 def test_a_file_is_found_in_any_of_its_folders(tmp_path: Path, here: Path, lists: Listing, folder: str) -> None:
     path = put(tmp_path / folder)
     assert is_present("tinyface")
-    assert locate("tinyface") == path
+    assert locate("tinyface") == ModelFile(path, DATA)
 
 
 def test_a_missing_file_is_said_to_be_missing_with_the_command_that_brings_it(here: Path, lists: Listing) -> None:
@@ -123,7 +123,7 @@ def test_a_missing_file_is_said_to_be_missing_with_the_command_that_brings_it(he
 )
 @pytest.mark.parametrize("use", [locate, fetch])
 def test_a_damaged_file_is_never_handed_on(
-    here: Path, lists: Listing, data: bytes, says: str, use: Callable[[str], Path]
+    here: Path, lists: Listing, data: bytes, says: str, use: Callable[[str], object]
 ) -> None:
     path = put(here, data)
     with pytest.raises(DataError, match=f"{says}.*delete it and run 'edge model fetch tinyface'") as caught:
@@ -149,7 +149,7 @@ def test_a_local_folder_of_the_list_gives_the_file(tmp_path: Path, here: Path, l
 def test_the_folder_that_the_user_names_goes_first(tmp_path: Path, here: Path, lists: Listing) -> None:
     put(tmp_path / "local", b"another version")
     put(tmp_path / "downloads")
-    assert fetch("tinyface", tmp_path / "downloads") == locate("tinyface") == here / ITEM.file
+    assert fetch("tinyface", tmp_path / "downloads") == locate("tinyface").path == here / ITEM.file
 
 
 def test_a_place_with_another_version_is_passed_over(tmp_path: Path, here: Path, lists: Listing) -> None:
@@ -270,3 +270,10 @@ def test_a_write_that_breaks_off_leaves_nothing(
     with pytest.raises((DiskError, KeyboardInterrupt)):
         fetch("tinyface")
     assert everything(here) == []
+
+
+def test_a_file_that_is_swapped_after_the_check_is_not_what_is_loaded(here: Path, lists: Listing) -> None:
+    path = put(here)
+    file = locate("tinyface")
+    path.write_bytes(b"another model")
+    assert file.data == DATA

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputMissing, Refused, Unavailable, UsageError
+from edge.passwords import masked
 from edge.sources import CameraSettings, SourceLost, SourceStalled, open_source
 from edge.sources.live import ChildSource
-from edge.sources.rtsp import public_name, with_password
+from edge.sources.rtsp import with_password
 from tests.edge.sources.clips import make_clip, needs_ffmpeg
 from tests.edge.sources.fakes import stand_in
 
@@ -172,7 +173,7 @@ def test_port_that_never_answers_is_given_up_in_time(deaf_port: int) -> None:
 
 def test_password_stands_neither_in_arguments_nor_environment_nor_name() -> None:
     address = with_password("rtsp://door@h/cam", "s3cret")
-    with ChildSource(public_name("rtsp://door@h/cam"), {"open": address}, QUICK, stand_in(OPENED)) as source:
+    with ChildSource(masked("rtsp://door@h/cam"), {"open": address}, QUICK, stand_in(OPENED)) as source:
         process = Path(f"/proc/{child_pid(source)}")
         seen = process.joinpath("cmdline").read_bytes() + process.joinpath("environ").read_bytes()
         assert b"s3cret" not in seen
@@ -183,6 +184,12 @@ def test_password_is_put_into_the_address_escaped() -> None:
     assert with_password("rtsp://door@h:554/a?b=1", "p@ss/w:rd") == "rtsp://door:p%40ss%2Fw%3Ard@h:554/a?b=1"
     assert with_password("rtsp://door@[::1]/a", "x") == "rtsp://door:x@[::1]/a"
     assert with_password("rtsp://h/a", None) == "rtsp://h/a"
+
+
+def test_a_scheme_in_capitals_is_a_camera_s_too() -> None:
+    assert with_password("RTSP://H/A?B", None) == "rtsp://H/A?B"
+    with pytest.raises(InputMissing, match=r"RTSP://127\.0\.0\.1:9/cam is not there"):
+        open_source("RTSP://127.0.0.1:9/cam", settings=QUICK)
 
 
 @pytest.mark.parametrize(
@@ -200,11 +207,6 @@ def test_address_that_cannot_be_used_is_refused_without_showing_a_password(
     with pytest.raises(UsageError, match=words) as caught:
         open_source(spec, password=password)
     assert "s3cret" not in str(caught.value)
-
-
-def test_name_to_show_has_neither_password_nor_query() -> None:
-    assert public_name("rtsp://door:s3cret@h:554/a/b?user=x&pw=s3cret") == "rtsp://door@h:554/a/b"
-    assert public_name("rtsp://h") == "rtsp://h"
 
 
 def test_video_device_that_is_not_there_is_missing_input(tmp_path: Path) -> None:
