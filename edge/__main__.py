@@ -166,14 +166,15 @@ def act_classify(args: argparse.Namespace) -> int:
     still = StillRun(judge, classifier.model, detector.name, annotated)
     for image in images:
         answer = still.run(image)
-        print(dump(answer) if args.json else as_text(answer), flush=True)
+        to = sys.stderr if "error" in answer and not args.json else sys.stdout
+        print(dump(answer) if args.json else as_text(answer), file=to, flush=True)
     return still.exit_code
 
 
 def act_model_list(_args: argparse.Namespace) -> int:
     from edge.bundle import load_bundle
     from edge.places import default_bundle
-    from edge.third_party import is_present, listed
+    from edge.third_party import listed, presence
 
     path = None
     try:
@@ -182,7 +183,7 @@ def act_model_list(_args: argparse.Namespace) -> int:
     except EdgeError as error:
         print(f"{path.name if path else 'active'}\tclassifier\tnot usable: {error}\t{path or ''}")
     for name, item in listed().items():
-        print(f"{name}\tdetector\t{'here' if is_present(name) else 'not here: edge model fetch ' + name}\t{item.what}")
+        print(f"{name}\tdetector\t{presence(name)}\t{item.what}")
     return 0
 
 
@@ -223,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if act is None:
             raise UsageError("no command: see 'edge --help'")
         code = act(args)
-        sys.stdout.flush()  # here, where a full disk can still be told of
+        if sys.stdout is not None:  # None: the caller closed it
+            sys.stdout.flush()  # here, where a full disk can still be told of
         return code
     except EdgeError as error:
         return tell(error)

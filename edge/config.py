@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from edge.errors import ConfigError, InputMissing
+from edge.errors import ConfigError, InputMissing, Refused
 from edge.passwords import masked
 from edge.places import SYSTEM_CONFIG
 from edge.topics import check_base, check_name
@@ -131,7 +131,9 @@ def load_config(path: Path | None) -> Config:
     except FileNotFoundError as error:
         raise InputMissing(f"config file {path} is not there: name another with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"config file {path} is not TOML: {error}") from error
+        raise ConfigError(f"config file {path} is not TOML: {error}; text stands in quotes") from error
+    except PermissionError as error:
+        raise Refused(f"config file {path} may not be read by this user: change its permissions") from error
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
     try:

@@ -16,7 +16,7 @@ from edge.detect import Detector
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.passwords import read_password
 from edge.run import Outlet, Patience, closing, run, stopping
-from edge.sinks import MqttSettings, SinkSettings, check_sink, open_sink
+from edge.sinks import MqttSettings, SinkSettings, check_sinks, open_sink
 from edge.sources import CameraSettings, Pace, Source, open_source
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ EXIT_INTERRUPTED: Final = 130
 def run_daemon(config: Config, pace: Pace) -> int:
     """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0)."""
     with stopping() as stop:
-        for spec in config.publish.sinks:
-            check_sink(spec, sink_settings(config, {}))
+        check_sinks(config.publish.sinks, sink_settings(config, {}))
         detector, classifier = open_detector(config), open_classifier(config)
         pipeline = build_pipeline(config, detector, classifier)
         outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Final
 
 from edge.errors import EdgeError
 from edge.events import Event, EventWriter, encode
@@ -17,6 +18,8 @@ from edge.sinks import Sink
 from edge.sources import NotYetDue, Source, SourceStalled
 
 log = logging.getLogger(__name__)
+
+FEW_FRAMES: Final = 5
 
 
 @dataclass(slots=True)
@@ -58,12 +61,14 @@ class Outlet:
     writer: EventWriter
     sinks: list[Sink] = field(default_factory=list)
     failures: list[EdgeError] = field(default_factory=list)
+    decided: int = 0
     _failed: list[Sink] = field(default_factory=list)
 
     def publish(self, told: Iterable[Told]) -> None:
         for one in told:
             event = self.writer.write(one.verdict, box=one.box, frame=one.frame, t_s=one.t_s, utc_s=one.utc_s)
             payload = encode(event)
+            self.decided += event.type == "decided"
             for sink in self.sinks:
                 if sink not in self._failed:
                     self._hand(sink, event, payload)
@@ -128,13 +133,23 @@ def run(source: Source, pipeline: Pipeline, outlet: Outlet, patience: Patience, 
     Raises what a sink or the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
     """
     broken: list[EdgeError] = []
+    frames = 0
     try:
         while outlet.wants_more() and (frame := next_frame(source, patience, stop)) is not None:
+            frames += 1
             outlet.publish(pipeline.process(frame))
     except EdgeError as error:
         broken.append(error)
     outlet.publish(pipeline.finish())
+    log.info("%s", summary(frames, outlet.decided))
     raise_first(outlet.failures + broken)
+
+
+def summary(frames: int, decided: int) -> str:
+    """What a run came to, in a line."""
+    few = "; it takes several frames to decide: for single pictures use 'edge classify'"
+    count = f"{frames} frame{'s' * (frames != 1)} seen, {decided} person{'s' * (decided != 1)} decided"
+    return count + (few if 0 < frames < FEW_FRAMES and not decided else "")
 
 
 def next_frame(source: Source, patience: Patience, stop: Stop) -> Frame | None:

@@ -104,7 +104,7 @@ def as_json(face: StillFace) -> dict[str, Any]:
 def as_text(answer: dict[str, Any]) -> str:
     """The same for a human: a line for the picture, one for each face."""
     if "error" in answer:
-        return f"{answer['image']}: {answer['error']}"
+        return f"edge: {answer['image']}: {answer['error']}"
     faces = answer["faces"]
     count = "no face" if not faces else "1 face" if len(faces) == 1 else f"{len(faces)} faces"
     lines = [f"{answer['image']}: {count}"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -98,7 +99,7 @@ def named(name: str) -> ThirdParty:
 def read_checked(item: ThirdParty, path: Path) -> ModelFile:
     """Read a file once. Raises DataError where it is not the one that was pinned."""
     size = path.stat().st_size
-    remedy = f"delete it and run 'edge model fetch {item.name}'"
+    remedy = f"run 'edge model fetch {item.name}'"
     if size != item.size:
         raise DataError(f"{path} has {size:,} bytes instead of {item.size:,} (truncated?): {remedy}")
     data = path.read_bytes()
@@ -110,6 +111,17 @@ def read_checked(item: ThirdParty, path: Path) -> ModelFile:
 def is_present(name: str) -> bool:
     item = named(name)
     return any((folder / item.file).is_file() for folder in third_party_dirs())
+
+
+def presence(name: str) -> str:
+    """In a word for a list: here, damaged, or not here; with the remedy."""
+    try:
+        locate(name)
+    except DataError:
+        return f"damaged: edge model fetch {name}"
+    except InputMissing:
+        return f"not here: edge model fetch {name}"
+    return "here"
 
 
 def locate(name: str) -> ModelFile:
@@ -130,8 +142,8 @@ def fetch(name: str, extra_folder: Path | None = None) -> Path:
     """
     item = named(name)
     target = third_party_dirs()[0] / item.file
-    if target.is_file():
-        return read_checked(item, target).path
+    with contextlib.suppress(InputMissing, DataError):  # what is damaged is fetched anew
+        return locate(name).path
     answers = []
     for place, get in places(item, extra_folder):
         try:
@@ -181,7 +193,7 @@ def from_url(item: ThirdParty) -> bytes:
 
 def verify_bytes(item: ThirdParty, data: bytes) -> None:
     if len(data) != item.size or hashlib.sha256(data).hexdigest() != item.sha256:
-        raise DataError(f"not the pinned file ({len(data):,} bytes)")
+        raise DataError(f"not the pinned file ({len(data):,} bytes instead of {item.size:,}, or altered)")
 
 
 def put(target: Path, data: bytes) -> None:

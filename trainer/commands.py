@@ -77,7 +77,7 @@ def prepare(
     same_people: Annotated[
         list[str] | None, typer.Option(metavar="A=B", help="Sources that number the same people alike.")
     ] = None,
-    detector: Annotated[str, typer.Option(help=f"One of {', '.join(DETECTORS)}.")] = "yunet",
+    detector: Annotated[str, typer.Option(help=f"One of auto, {', '.join(DETECTORS)}.")] = "auto",
     detector_file: Annotated[
         Path | None, typer.Option(help="Its ONNX file; default: the one that `edge model fetch` brings.")
     ] = None,
@@ -118,8 +118,10 @@ def open_detector(name: str, file: Path | None) -> Detector:
     """The device's detector with the device's settings."""
     from edge.detect import CenterFace, YuNet
     from edge.errors import InputMissing
-    from edge.third_party import locate
+    from edge.third_party import is_present, locate
 
+    if name == "auto":
+        name = "yunet" if is_present("yunet") else "centerface"
     if name not in DETECTORS:
         raise UsageError(f"detector {name!r} is not known: one of {', '.join(DETECTORS)}")
     if file and not file.is_file():

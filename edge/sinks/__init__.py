@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from edge.errors import ConfigError
+from collections.abc import Sequence
+
+from edge.errors import ConfigError, UsageError
 from edge.passwords import masked
 from edge.sinks.settings import MqttSettings, Sink, SinkSettings
 
-__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "open_sink"]
+__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "open_sink"]
 
 
 def check_sink(spec: str, settings: SinkSettings) -> None:
@@ -24,11 +26,19 @@ def check_sink(spec: str, settings: SinkSettings) -> None:
         line_to(spec, settings)
 
 
+def check_sinks(specs: Sequence[str], settings: SinkSettings) -> None:
+    """Every sink of a run, as ``check_sink`` does; and none of them twice."""
+    for index, spec in enumerate(specs):
+        check_sink(spec, settings)
+        if spec in specs[:index]:
+            raise ConfigError(f"sink {masked(spec)} is named twice: every event would go there twice")
+
+
 def open_sink(spec: str, settings: SinkSettings) -> Sink:
     """The sink that ``--sink spec`` names, ready to take events.
 
-    Raises ConfigError for a spec that cannot be meant, OutputError for a file that cannot be made. A broker need not be
-    there: events wait for it.
+    Raises UsageError or ConfigError for a spec that cannot be meant, OutputError for a file that cannot be made. A
+    broker need not be there: events wait for it.
     """
     if _kind(spec) == "jsonl":
         from edge.sinks.jsonl import JsonlSink
@@ -43,7 +53,7 @@ def _kind(spec: str) -> str:
     kind, colon, _ = spec.partition(":")
     if colon and kind.lower() in ("jsonl", "mqtt", "mqtts"):
         return kind.lower()
-    raise ConfigError(f"unknown sink {masked(spec)!r}: use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
+    raise UsageError(f"unknown sink {masked(spec)!r}: use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
 
 
 def _target(spec: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 from typing import Final
 
-from edge.errors import DiskError, OutputError
+from edge.errors import DiskError, OutputError, UsageError
 from edge.events import Event
 
 STDOUT_FD: Final = 1
@@ -72,17 +73,33 @@ class JsonlSink:
 def checked(target: str) -> Path | None:
     """The file that is meant, None for stdout; nothing is made yet. Raises OutputError where none is named."""
     if not target:
-        raise OutputError("sink jsonl: names no file: use jsonl:PATH, or jsonl:- for stdout")
-    return None if target == "-" else Path(target)
+        raise UsageError("sink jsonl: names no file: use jsonl:PATH, or jsonl:- for stdout")
+    if target == "-":
+        return None
+    if Path(target).is_file() and not _may_hold_events(Path(target)):
+        raise OutputError(f"{target} is there and holds no events: choose another file with --sink")
+    return Path(target)
+
+
+def _may_hold_events(path: Path) -> bool:
+    """A file that is empty or begins as a line of events does; a picture or a video must not get lines at its end."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) in (b"", b"{")
+    except OSError:
+        return True  # opening it for writing says what is wrong
 
 
 def _open(path: Path) -> int:
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        # Without O_NONBLOCK the opening of a pipe that nobody reads waits for ever, deaf to signals.
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        os.set_blocking(fd, True)
         if _ends_in_half_a_line(path, fd):
             os.write(fd, b"\n")
     except OSError as err:
-        raise OutputError(f"cannot create {path}: {err.strerror}: choose another place with --sink") from None
+        why = "nobody reads this pipe" if err.errno == errno.ENXIO else err.strerror
+        raise OutputError(f"cannot create {path}: {why}: choose another place with --sink") from None
     return fd
 
 

@@ -69,6 +69,8 @@ class MqttSink:
 
     def close(self, drain_s: float) -> None:
         """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""
+        if self.waiting:
+            log.info("mqtt: %s: waiting up to %g s for %d events to be taken", self.name, drain_s, self.waiting)
         self._closing.begin(drain_s)
         session = self._session  # read after the line above: a session that begins just now sees the end by itself
         if session is not None:

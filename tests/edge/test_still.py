@@ -146,7 +146,7 @@ def test_a_bad_picture_does_not_stop_the_others_but_is_the_exit_code(
     for kind in kinds:
         said = still_run.run(spoilt(tmp_path, kind))
         assert list(said) == ["image", "error"]
-        assert as_text(said) == f"{said['image']}: {said['error']}"
+        assert as_text(said) == f"edge: {said['image']}: {said['error']}"
     assert len(still_run.run(good)["faces"]) == 3
     assert still_run.exit_code == code
 

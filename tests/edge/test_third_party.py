@@ -16,7 +16,7 @@ import pytest
 
 from edge import third_party
 from edge.errors import DataError, DiskError, InputMissing, Unavailable, UsageError
-from edge.third_party import ModelFile, ThirdParty, Wheel, fetch, is_present, listed, locate
+from edge.third_party import ModelFile, ThirdParty, Wheel, fetch, is_present, listed, locate, presence
 
 DATA = b"\x08\x07" + bytes(range(256)) * 8
 ITEM = ThirdParty(
@@ -121,14 +121,19 @@ def test_a_missing_file_is_said_to_be_missing_with_the_command_that_brings_it(he
     ],
     ids=["truncated", "altered", "empty"],
 )
-@pytest.mark.parametrize("use", [locate, fetch])
-def test_a_damaged_file_is_never_handed_on(
-    here: Path, lists: Listing, data: bytes, says: str, use: Callable[[str], object]
-) -> None:
+def test_a_damaged_file_is_never_handed_on(here: Path, lists: Listing, data: bytes, says: str) -> None:
     path = put(here, data)
-    with pytest.raises(DataError, match=f"{says}.*delete it and run 'edge model fetch tinyface'") as caught:
-        use("tinyface")
+    with pytest.raises(DataError, match=f"{says}.*run 'edge model fetch tinyface'") as caught:
+        locate("tinyface")
     assert str(path) in str(caught.value)
+    assert presence("tinyface").startswith("damaged")
+
+
+def test_a_damaged_file_is_fetched_anew(tmp_path: Path, here: Path, lists: Listing) -> None:
+    path = put(here, DATA[:1000])
+    put(tmp_path / "downloads", DATA)
+    assert fetch("tinyface", tmp_path / "downloads") == path
+    assert locate("tinyface").data == DATA
 
 
 # --- fetching ---
@@ -173,8 +178,8 @@ def test_a_redirection_is_followed(tmp_path: Path, here: Path, lists: Listing) -
 
 
 ANSWERS = {
-    "page": (b"HTTP/1.0 200 OK\r\n\r\n<html>please log in</html>", r"not the pinned file \(26 bytes\)"),
-    "longer": (b"HTTP/1.0 200 OK\r\n\r\n" + DATA + DATA, r"not the pinned file \(2,051 bytes\)"),
+    "page": (b"HTTP/1.0 200 OK\r\n\r\n<html>please log in</html>", r"not the pinned file \(26 bytes"),
+    "longer": (b"HTTP/1.0 200 OK\r\n\r\n" + DATA + DATA, r"not the pinned file \(2,051 bytes"),
     "cut": (b"HTTP/1.0 200 OK\r\nContent-Length: 2050\r\n\r\n" + DATA[:700], "(700 bytes|IncompleteRead)"),
     "gone": (b"HTTP/1.0 404 Not Found\r\n\r\n", "Not Found"),
     "not HTTP": (b"220 mail.example ESMTP\r\n", "220 mail.example ESMTP"),
@@ -202,7 +207,7 @@ def test_when_every_place_fails_the_message_says_what_each_answered(
         fetch("tinyface", tmp_path / "downloads")
     said = str(caught.value)
     assert f"folder {tmp_path}/downloads: [Errno 2] No such file" in said
-    assert f"folder {tmp_path}/local: not the pinned file (3 bytes)" in said
+    assert f"folder {tmp_path}/local: not the pinned file (3 bytes" in said
     assert "package tinyface 1.0: ERROR: No matching distribution found for tinyface==1.0" in said
     assert "http://127.0.0.1:9/tinyface.onnx: [Errno 111] Connection refused" in said
     assert "run 'edge model fetch tinyface --from FOLDER'" in said

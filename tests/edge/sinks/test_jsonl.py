@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -9,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import ConfigError, DiskError, OutputError
+from edge.errors import ConfigError, DiskError, OutputError, UsageError
 from edge.events import Event, EventWriter, decode, encode
 from edge.records import Box, Verdict
-from edge.sinks import Sink, SinkSettings, open_sink
+from edge.sinks import Sink, SinkSettings, check_sink, check_sinks, open_sink
 
 SETTINGS = SinkSettings("door")
 ROOT = Path(__file__).parents[3]
@@ -60,11 +61,11 @@ def test_line_can_be_read_before_the_next_comes(tmp_path: Path) -> None:
 
 def test_existing_file_is_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(b"before\n")
+    path.write_bytes(b"{}\n")
     sink = open_sink(f"jsonl:{path}", SETTINGS)
     [payload] = publish(sink, 1)
     sink.close(0)
-    assert path.read_bytes() == b"before\n" + payload + b"\n"
+    assert path.read_bytes() == b"{}\n" + payload + b"\n"
 
 
 def test_half_a_line_that_a_power_cut_left_does_not_spoil_the_next_event(tmp_path: Path) -> None:
@@ -105,13 +106,13 @@ def test_file_that_cannot_be_made_is_named(where: str, tmp_path: Path) -> None:
 
 
 def test_sink_without_a_file_says_how_to_name_one() -> None:
-    with pytest.raises(OutputError, match="jsonl:PATH"):
+    with pytest.raises(UsageError, match="jsonl:PATH"):
         open_sink("jsonl:", SETTINGS)
 
 
 @pytest.mark.parametrize("spec", ["events.jsonl", "jsonl", "kafka://host", "kafka://me:secret@host", ""])
 def test_unknown_sink_is_refused_without_repeating_a_password(spec: str) -> None:
-    with pytest.raises(ConfigError, match="unknown sink") as caught:
+    with pytest.raises(UsageError, match="unknown sink") as caught:
         open_sink(spec, SETTINGS)
     assert "secret" not in str(caught.value)
 
@@ -140,3 +141,23 @@ def test_full_disk_behind_stdout_is_told_without_a_traceback_at_exit() -> None:
 def run_child(before: str, spec: str, count: int) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, "-c", before + CHILD, spec, str(count)]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, check=False, timeout=30)
+
+
+def test_pipe_that_nobody_reads_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="nobody reads this pipe"):
+        open_sink(f"jsonl:{tmp_path}/pipe", SETTINGS)
+
+
+def test_file_that_holds_no_events_is_left_alone(tmp_path: Path) -> None:
+    clip = tmp_path / "door.mp4"
+    clip.write_bytes(b"\0\0\0 ftypisom")
+    with pytest.raises(OutputError, match="holds no events"):
+        check_sink(f"jsonl:{clip}", SETTINGS)
+    assert clip.read_bytes() == b"\0\0\0 ftypisom"
+
+
+def test_sink_named_twice_is_refused(tmp_path: Path) -> None:
+    spec = f"jsonl:{tmp_path}/events"
+    with pytest.raises(ConfigError, match="named twice"):
+        check_sinks((spec, spec), SETTINGS)
