@@ -13,11 +13,13 @@ import csv
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from edge.appearance import appearance
 from edge.detect import YuNet
 from edge.records import Face
 from edge.sources import open_source
@@ -64,7 +66,8 @@ def find_all(path: Path) -> Clip:
     clip: Clip = []
     with open_source(str(path), pace="max") as source:
         while (frame := source.read(10.0)) is not None:
-            clip.append((frame.t_s, [f for f in detector.find(frame.image_bgr) if f.box.shorter_px >= 0.7 * MIN_PX]))
+            large = [f for f in detector.find(frame.image_bgr) if f.box.shorter_px >= 0.7 * MIN_PX]
+            clip.append((frame.t_s, [replace(f, appearance=appearance(frame.image_bgr, f.box)) for f in large]))
     return clip
 
 
