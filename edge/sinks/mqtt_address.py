@@ -57,7 +57,7 @@ def parse_address(spec: str) -> Address:
             f"the address in sink {scheme}://... holds a password: put the password into a file, name that in "
             f"mqtt.password_file (or give it as systemd credential {CREDENTIAL}), and write {scheme}://user@host"
         )
-    if "/" in host_port:
+    if "/" in host_port.rstrip("/"):
         raise ConfigError(f"sink {scheme}://... holds a path: topics are set by mqtt.base_topic, not in the address")
     found = _HOST_PORT.fullmatch(host_port)
     if scheme not in _PORTS or not found or (at and not userinfo):

@@ -176,3 +176,8 @@ def test_key_with_a_pass_phrase_is_refused_and_nobody_is_asked_for_it(tmp_path: 
 def test_tls_asks_for_version_1_2_and_checks_the_host_name() -> None:
     context = tls_context(MqttSettings())
     assert (context.minimum_version, context.check_hostname) == (ssl.TLSVersion.TLSv1_2, True)
+
+
+def test_topic_in_the_address_is_refused_with_the_key_that_sets_it() -> None:
+    with pytest.raises(ConfigError, match=r"holds a path.*mqtt\.base_topic"):
+        parse_address("mqtt://broker/doors/front")
