@@ -107,7 +107,8 @@ class EventWriter:
     def write(self, verdict: Verdict, *, box: Box, frame: int, t_s: float, utc_s: float) -> Event:
         """The verdict as the next event.
 
-        box, frame, t_s, utc_s: of the frame the verdict rests on (for ``left``: the last one with this person).
+        frame, t_s, utc_s: of the frame in which it became known (for ``left``: after ``return_s`` without a sight).
+        box: where the person was last seen.
         A verdict that cannot be written (ValueError) takes no number, so that ``seq`` keeps no gap.
         """
         event = Event(

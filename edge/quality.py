@@ -1,6 +1,7 @@
 """How far a look at a face can be trusted, from its place in the frame, its pose and its sharpness.
 
-Each factor is 1 for a good face and falls to 0; a look's quality is their product. Looks of quality 0 never vote.
+Each factor is 1 for a good face; a look's quality is their product. Looks of quality 0 never vote. A face that is cut
+off or blurred falls to 0, one in profile to a fifth: there a mask can still be told, only less surely.
 """
 
 from __future__ import annotations
