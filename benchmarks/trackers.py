@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -99,6 +100,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", type=Path, default=Path("../shared/data/clips/truth.csv"))
     args = parser.parse_args()
+    if importlib.util.find_spec("norfair") is None:
+        raise SystemExit("norfair is not here: .venv/bin/pip install --no-deps norfair filterpy scipy matplotlib")
+    if not args.truth.is_file():
+        raise SystemExit(f"{args.truth} is not here: this benchmark needs clips with a truth table")
     rows: dict[str, list[dict[str, str]]] = defaultdict(list)
     with args.truth.open(newline="") as file:
         for row in csv.DictReader(file):
