@@ -21,6 +21,7 @@ CONFIRM_SPAN_S: Final = 0.15  # and over how long: three frames of a fast camera
 CONFIRM_WINDOW_S: Final = 1.0
 COAST_S: Final = 0.5  # how long a movement is believed to go on unseen
 GLIMPSE_S: Final = 0.2  # a face unseen for longer may be another's
+GLIMPSE_GAPS: Final = 1.5  # and in usual frame intervals: from one frame to the next nobody was away
 REACH: Final = 0.9  # how far from where it was expected a face may be, in face sizes
 REACH_GROWTH: Final = 1.2  # and how much that grows per second unseen: people turn and step aside
 MAX_REACH: Final = 2.2
@@ -78,8 +79,11 @@ class _Track:
     appearance: Appearance | None = None
     extent: float = 0.0  # how far it ever was from where it began, in face sizes
 
-    def cost(self, face: Face, t_s: float) -> float:
-        """Distance from the expected place and size, in face sizes; infinite where it cannot be this person."""
+    def cost(self, face: Face, t_s: float, glimpse_s: float) -> float:
+        """Distance from the expected place and size, in face sizes; infinite where it cannot be this person.
+
+        glimpse_s: a face unseen for longer must also look like this person.
+        """
         unseen_s = t_s - self.last_s
         coast_s = min(unseen_s, COAST_S)
         x, y = face.box.center
@@ -89,7 +93,7 @@ class _Track:
         moved = math.hypot(x - self.x - self.speed_x * coast_s, y - self.y - self.speed_y * coast_s)
         stayed = math.hypot(x - self.x, y - self.y)  # who was walking may have stopped
         distance = min(moved, stayed + 0.1 * scale) / scale
-        if unseen_s > GLIMPSE_S:  # somebody may have gone and the next one come
+        if unseen_s > glimpse_s:  # somebody may have gone and the next one come
             distance += strangeness(self.appearance, face)
         reach = min(MAX_REACH, REACH + REACH_GROWTH * unseen_s)
         if ratio > math.log(MAX_SIZE_RATIO) or distance > reach:
@@ -193,8 +197,9 @@ class Tracker:
 
     def _match(self, t_s: float, faces: Sequence[Face]) -> dict[int, _Track]:
         """Cheapest pairs first; persons before what is not yet one, so that a flicker never takes a person's face."""
+        glimpse_s = max(GLIMPSE_S, GLIMPSE_GAPS * self._interval_s)
         pairs = [
-            (track.person is None, track.cost(face, t_s), index, number)
+            (track.person is None, track.cost(face, t_s, glimpse_s), index, number)
             for index, face in enumerate(faces)
             for number, track in enumerate(self._tracks)
         ]

@@ -145,6 +145,11 @@ def test_a_person_is_met_once_at_every_frame_rate(fps: float) -> None:
     assert persons(walk(Tracker(), scene, fps)[0]) == {1}
 
 
+def test_a_lamp_that_changes_the_colours_makes_nobody_new_for_a_slow_camera() -> None:
+    scene = [frame for i in range(20) for frame in dressed([[face(100 + 5 * i)]], colour=20 + 40 * (i % 2))]
+    assert persons(walk(Tracker(), scene, fps=3)[0]) == {1}
+
+
 def test_three_frames_of_a_fast_camera_are_no_person() -> None:
     assert not persons(walk(Tracker(), moving(4, lambda i: (100, 100)) + [[]] * 60, fps=60)[0])
 
