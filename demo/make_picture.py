@@ -5,6 +5,7 @@ python -m demo.make_picture        writes docs/demo.jpg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ class Watched(Tracker):
 
     seen: tuple[Sighting, ...] = ()
 
-    def update(self, t_s: float, faces: list[Face]) -> Tracked:  # type: ignore[override]
+    def update(self, t_s: float, faces: Sequence[Face]) -> Tracked:
         tracked = super().update(t_s, faces)
         self.seen = tracked.sightings
         return tracked

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edge.appearance import Appearance, blend, difference
@@ -227,13 +227,11 @@ class Tracker:
 
     def _remember(self, lost: list[_Track], t_s: float) -> None:
         """Marks of what went without ever having moved; old ones fade, and a thing found again has one mark."""
-        still = [t for t in lost if t.is_still and (t.person is not None or t.mark is not None)]
-        found_again = [t.mark for t in lost if t.mark is not None and t.extent <= STILL_EXTENT]
-        kept = [m for m in self._marks if m not in found_again and t_s - m.last_s <= STILL_MEMORY_S]
-        renewed = [_Mark(m.x, m.y, m.size, t_s, m.appearance) for m in found_again]
-        self._marks = (
-            kept + renewed + [_Mark(t.x, t.y, t.size, t.last_s, t.appearance) for t in still if t.mark is None]
-        )
+        new = [t for t in lost if t.is_still and t.person is not None and t.mark is None]
+        found_again = {id(t.mark): t.mark for t in lost if t.mark is not None and t.extent <= STILL_EXTENT}
+        kept = [m for m in self._marks if id(m) not in found_again and t_s - m.last_s <= STILL_MEMORY_S]
+        renewed = [replace(m, last_s=t_s) for m in found_again.values()]
+        self._marks = kept + renewed + [_Mark(t.x, t.y, t.size, t.last_s, t.appearance) for t in new]
 
     def _end(self, lost: list[_Track], kept: list[_Track]) -> tuple[Gone, ...]:
         self._tracks = kept
