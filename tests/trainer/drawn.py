@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.opencv import cv2
 from edge.records import Box, Face, ImageU8
-from trainer.manifest import FaceRow
+from trainer.faces.manifest import FaceRow
 
 BOX = Box(60, 50, 80, 100)
 LANDMARKS = ((82.0, 85.0), (118.0, 85.0), (100.0, 105.0), (86.0, 125.0), (114.0, 125.0))

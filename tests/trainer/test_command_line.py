@@ -17,12 +17,12 @@ from edge.opencv import cv2
 from edge.preprocess import crop_face
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set
 from trainer.__main__ import main
-from trainer.bundle import Naming, write_bundle
-from trainer.draws import read_context
-from trainer.evaluate import answers, faces
-from trainer.exported import Export
-from trainer.judged import open_model
+from trainer.faces.crops import read_context
+from trainer.judge.evaluate import answers, faces
+from trainer.judge.models import open_model
 from trainer.metrics import Calibration, probabilities
+from trainer.ship.bundle import Naming, write_bundle
+from trainer.ship.exported import Export
 
 TINY = ["--weights", "random", "--input-px", "32", "--alpha", "0.35", "--draws", "16", "--batch", "8", "--epochs", "1"]
 
@@ -32,7 +32,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``set``, ``run`` and ``bundle`` made by the commands."""
     root = tmp_path_factory.mktemp("way")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.commands, "open_detector", lambda _name, _file: DrawnFaceFinder())
+        patch.setattr(trainer.commands.prepare, "open_detector", lambda _name, _file: DrawnFaceFinder())
         assert main(["prepare", str(photo_set(root / "photos", people=10)), "--out", str(root / "set")]) == 0
     assert main(["train", str(root / "set"), "--out", str(root / "run"), *TINY]) == 0
     (root / "golden").mkdir()
@@ -147,7 +147,7 @@ def test_mistake_is_one_line_with_its_exit_code(
 
 def test_set_of_one_class_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.commands, "open_detector", lambda _name, _file: DrawnFaceFinder())
+        patch.setattr(trainer.commands.prepare, "open_detector", lambda _name, _file: DrawnFaceFinder())
         photos = photo_set(tmp_path / "photos", labels=("with_mask",))
         assert main(["prepare", str(photos), "--out", str(tmp_path / "set")]) == 0
     assert main(["train", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--weights", "random"]) == 65

@@ -8,7 +8,7 @@ import pytest
 
 import trainer.__main__ as command_line
 from edge.errors import DiskError
-from trainer.bundle import swap
+from trainer.ship.bundle import swap
 from trainer.whole import replace_file
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import DataError, InputMissing, OutputError
-from trainer.manifest import LABELS
+from trainer.faces.manifest import LABELS
 from trainer.whole import replace_file
 
 RUN: Final = "run.json"

@@ -20,8 +20,8 @@ from edge.detect import Detector
 from edge.errors import DataError, DiskError, InputMissing
 from edge.opencv import cv2
 from edge.records import Box, Face, ImageU8
-from trainer.manifest import SPELLINGS, TRAIN, FaceRow, write_manifest
-from trainer.split import hold_out, join_near_duplicates
+from trainer.faces.manifest import SPELLINGS, TRAIN, FaceRow, write_manifest
+from trainer.faces.split import hold_out, join_near_duplicates
 
 AIR: Final = 0.6  # share of the longer side kept around a face: the crop's margin plus room for jitter and rotation
 CONTEXT_PX: Final = 224  # longest side of a context picture; faces in it are then about 100 px, more than a crop needs

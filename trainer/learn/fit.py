@@ -14,11 +14,12 @@ import numpy as np
 
 from edge.errors import DataError, InputMissing
 from edge.records import MASK, NO_MASK, ImageU8
-from trainer import network
-from trainer.draws import Batch, Feed, Maker, Recipe, draw, plain_crops
-from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow, read_manifest, refuse_straddling
+from trainer.faces.crops import plain_crops
+from trainer.faces.manifest import HELD_OUT, LABELS, TRAIN, FaceRow, read_manifest, refuse_straddling
+from trainer.learn import network
+from trainer.learn.draws import Batch, Feed, Maker, Recipe, draw
+from trainer.learn.runs import BEST, LAST, EpochFigures, Run, Settings, begin, describe, read_run, write_run
 from trainer.metrics import Calibration, Score, probabilities, score
-from trainer.runs import BEST, LAST, EpochFigures, Run, Settings, begin, describe, read_run, write_run
 from trainer.whole import replace_file
 
 NORM_BATCHES: Final = 16  # of 64 training faces, to measure BatchNorm statistics on

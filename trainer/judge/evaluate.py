@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from trainer.draws import HARD_BARE, plain_crops
-from trainer.judged import Judged
-from trainer.manifest import LABELS, FaceRow, read_manifest
+from trainer.faces.crops import plain_crops
+from trainer.faces.manifest import LABELS, FaceRow, read_manifest
+from trainer.judge.models import Judged
+from trainer.learn.draws import HARD_BARE
 from trainer.metrics import (
     Calibration,
     Floats,

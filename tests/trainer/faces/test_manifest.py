@@ -4,7 +4,7 @@ import pytest
 
 from edge.errors import DataError, InputMissing
 from tests.trainer.drawn import LANDMARKS, row
-from trainer.manifest import MANIFEST, read_manifest, refuse_straddling, write_manifest
+from trainer.faces.manifest import MANIFEST, read_manifest, refuse_straddling, write_manifest
 
 
 def test_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:

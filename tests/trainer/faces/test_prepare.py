@@ -8,9 +8,9 @@ from edge.opencv import cv2
 from edge.preprocess import crop_face
 from edge.records import Box
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set
-from trainer.draws import plain_crops
-from trainer.manifest import read_manifest, straddling_groups
-from trainer.prepare import Cutting, context, join_people, prepare, read_sources
+from trainer.faces.crops import plain_crops
+from trainer.faces.manifest import read_manifest, straddling_groups
+from trainer.faces.prepare import Cutting, context, join_people, prepare, read_sources
 
 
 def made(tmp_path: Path, folder: Path, share: float = 0.3) -> Cutting:

@@ -1,8 +1,8 @@
 from collections import Counter
 
 from tests.trainer.drawn import row
-from trainer.manifest import FaceRow, straddling_groups
-from trainer.split import hold_out, join_near_duplicates, near_pairs
+from trainer.faces.manifest import FaceRow, straddling_groups
+from trainer.faces.split import hold_out, join_near_duplicates, near_pairs
 
 
 def many(count: int = 60) -> list[FaceRow]:

@@ -17,13 +17,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import DataError
 from edge.opencv import cv2
-from edge.preprocess import crop_face
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
-from trainer.augment import augmented_crop
-from trainer.manifest import FaceRow
-from trainer.transplant import SHARE, donors, pick, transplant
+from trainer.faces.crops import read_context
+from trainer.faces.manifest import FaceRow
+from trainer.learn.augment import augmented_crop
+from trainer.learn.transplant import SHARE, donors, pick, transplant
 
 CLASS_SHARE: Final = {MASK: 0.38, NO_MASK: 0.37, INCORRECT: 0.25}
 HARD_BARE: Final = frozenset(
@@ -90,19 +89,6 @@ def draw(rows: Sequence[FaceRow], count: int, seed: int, epoch: int) -> npt.NDAr
     order = rng.permutation(len(rows))
     picked = order[np.minimum(np.searchsorted(np.cumsum(weights(rows)[order]), points), len(rows) - 1)]
     return rng.permutation(picked).astype(np.int64)
-
-
-def read_context(folder: Path, row: FaceRow) -> ImageU8:
-    """A face's context picture, (height, width, 3) uint8 BGR. Raises DataError where it is gone or broken."""
-    image = cv2.imread(str(folder / row.path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DataError(f"{folder / row.path} is missing or broken: prepare the set again")
-    return image.astype(np.uint8, copy=False)
-
-
-def plain_crops(folder: Path, rows: Sequence[FaceRow], margin: float, size_px: int) -> ImageU8:
-    """The crops that the device would make of these faces: (n, size_px, size_px, 3) uint8 RGB."""
-    return np.stack([crop_face(read_context(folder, row), row.box, margin, size_px) for row in rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge.errors import DataError, InputMissing
 from edge.records import ImageU8
-from trainer.manifest import LABELS
+from trainer.faces.manifest import LABELS
 from trainer.quiet import start_tensorflow
 
 Model = Any  # keras.Model; TensorFlow is imported late, so that `trainer --help` is quick

@@ -4,8 +4,8 @@ import pytest
 
 from edge.records import Box
 from tests.trainer.drawn import BOX, MASK_BLUE, person, row
-from trainer.augment import augmented_crop, occlude
-from trainer.transplant import donors, pick, transplant
+from trainer.learn.augment import augmented_crop, occlude
+from trainer.learn.transplant import donors, pick, transplant
 
 Floats = npt.NDArray[np.float64]
 LABELS = ("mask", "no_mask", "incorrect")

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from edge.errors import DataError
 from edge.interpreter import Interpreter, Tensor
 from edge.records import ImageU8
-from trainer import network
-from trainer.draws import Maker, Recipe, draw, plain_crops
-from trainer.manifest import FaceRow
+from trainer.faces.crops import plain_crops
+from trainer.faces.manifest import FaceRow
+from trainer.learn import network
+from trainer.learn.draws import Maker, Recipe, draw
 from trainer.quiet import no_chatter
 
 REPRESENTATIVES: Final = 400

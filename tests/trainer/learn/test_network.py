@@ -5,10 +5,10 @@ import numpy.typing as npt
 import pytest
 
 from edge.errors import InputMissing
-from trainer import network
-from trainer.draws import Batch
-from trainer.fit import Learner, first_weights, load_best
-from trainer.runs import BEST, Settings
+from trainer.learn import network
+from trainer.learn.draws import Batch
+from trainer.learn.fit import Learner, first_weights, load_best
+from trainer.learn.runs import BEST, Settings
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from edge.bundle import load_bundle
 from edge.errors import DataError, InputMissing
 from edge.interpreter import Interpreter
 from edge.records import ImageU8
-from trainer import fit, runs
-from trainer.manifest import LABELS
+from trainer.faces.manifest import LABELS
+from trainer.learn import fit, runs
 from trainer.metrics import Calibration, Floats
-from trainer.quantize import dequantise, raw_answers
+from trainer.ship.quantize import dequantise, raw_answers
 
 DEFAULT_MARGIN: Final = 0.2  # of a bare .tflite file, which does not say
 

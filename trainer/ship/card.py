@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainer.exported import Export
-from trainer.runs import Settings
+from trainer.learn.runs import Settings
+from trainer.ship.exported import Export
 
 TEMPLATE = """# {name} {version}
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.manifest import HELD_OUT, TRAIN, FaceRow
+from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow
 
 
 class _Sets:

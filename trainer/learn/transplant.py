@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from edge.opencv import cv2
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
-from trainer.augment import Rng, skin_bgr
-from trainer.manifest import FaceRow
+from trainer.faces.manifest import FaceRow
+from trainer.learn.augment import Rng, skin_bgr
 
 Points = npt.NDArray[np.float64]
 

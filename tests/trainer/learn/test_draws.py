@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.trainer.drawn import row
-from trainer.draws import CLASS_SHARE, draw, weights
-from trainer.manifest import FaceRow
+from trainer.faces.manifest import FaceRow
+from trainer.learn.draws import CLASS_SHARE, draw, weights
 
 
 def uneven() -> list[FaceRow]:

@@ -25,13 +25,13 @@ from edge.golden import check_golden
 from edge.interpreter import Interpreter, find_runtime
 from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
-from trainer import fit, runs
-from trainer.card import card
-from trainer.evaluate import agreement, as_json, class_weights, faces, report
-from trainer.exported import Export
-from trainer.manifest import HELD_OUT, LABELS, TRAIN, FaceRow
+from trainer.faces.manifest import HELD_OUT, LABELS, TRAIN, FaceRow
+from trainer.judge.evaluate import agreement, as_json, class_weights, faces, report
+from trainer.learn import fit, runs
 from trainer.metrics import Calibration, Floats, calibrate, probabilities
-from trainer.quantize import check_input, dequantise, raw_answers, representative_crops, to_int8
+from trainer.ship.card import card
+from trainer.ship.exported import Export
+from trainer.ship.quantize import check_input, dequantise, raw_answers, representative_crops, to_int8
 
 THRESHOLD: Final = 0.5
 AT_A_DOOR: Final = (0.45, 0.45, 0.10)  # mask, no_mask, incorrect: what calibration takes as usual

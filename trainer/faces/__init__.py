@@ -1,0 +1,1 @@
+"""From photos to a prepared set: faces found, cut, grouped, split."""

@@ -1,0 +1,1 @@
+"""From a prepared set to a float network: draws, variation, recipes, runs."""

@@ -1,0 +1,1 @@
+"""From a run to the bundle that doors load: integers, gates, card."""
