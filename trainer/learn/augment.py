@@ -17,6 +17,7 @@ import numpy.typing as npt
 from edge.opencv import cv2
 from edge.preprocess import crop_face
 from edge.records import MASK, NO_MASK, Box, ImageU8
+from trainer.learn.hands import hand_before
 
 Rng = np.random.Generator
 Floats = npt.NDArray[np.float32]
@@ -32,7 +33,7 @@ class Strength:
     stretch: float = 0.08
     shift: float = 0.07  # standard deviation of the detector's box
     scale: float = 0.11  # standard deviation of the log of its size
-    occlude_bare: float = 0.30
+    occlude_bare: float = 0.36
     occlude_mask: float = 0.06
     relight: float = 0.75
     grey: float = 0.07
@@ -184,9 +185,9 @@ def unsteady(box: Box, image: ImageU8, rng: Rng, strength: Strength) -> Box:
 
 def occlude(image: ImageU8, box: Box, rng: Rng) -> ImageU8:
     """Something before the lower face that is no mask: a hand in the colour of this skin, a cup, a flat object."""
-    draw = (hand, hand, cup, thing)[int(rng.integers(4))]
+    draw = (hand, hand, hand, cup, thing)[int(rng.integers(5))]
     layer, cover = draw(image, box, rng)
-    soft = cv2.GaussianBlur(cover, (0, 0), max(0.5, 0.012 * max(box.width, box.height)))[:, :, None]
+    soft = cv2.GaussianBlur(cover, (0, 0), max(0.5, 0.008 * max(box.width, box.height)))[:, :, None]
     mixed = image * (1 - soft) + layer * soft
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
@@ -205,39 +206,8 @@ def skin_bgr(image: ImageU8, box: Box) -> tuple[ImageU8, Floats]:
 
 
 def hand(image: ImageU8, box: Box, rng: Rng) -> Layer:
-    """A palm and fingers from below or the side, in this face's skin colour, with shaded gaps between the fingers."""
-    size = max(box.width, box.height)
-    cover = np.zeros(image.shape[:2], np.float32)
-    layer = _skin_layer(image, box, rng)
-    tip = np.array([box.x + box.width * rng.uniform(0.2, 0.8), box.y + box.height * rng.uniform(0.5, 0.95)])
-    angle = rng.uniform(-0.25, math.pi + 0.25)  # where the arm comes from: either side or below
-    arm = np.array([math.cos(angle), math.sin(angle)])
-    across = np.array([-arm[1], arm[0]])
-    fingers = int(rng.integers(1, 6))
-    thick = size * rng.uniform(0.09, 0.14)
-    spread = thick * rng.uniform(0.9, 1.25)
-    palm = tip + arm * size * rng.uniform(0.3, 0.5)
-    for i in range(fingers):
-        at = (i - (fingers - 1) / 2) * spread
-        end = tip + across * at + arm * abs(at) * rng.uniform(0.1, 0.5)
-        _thick_line(cover, end, palm + across * at * 0.8, thick, 1.0)
-        side = across * thick * 0.5
-        _shade(layer, end + side, palm + across * at * 0.8 + side, max(1, round(thick * 0.12)), rng.uniform(0.55, 0.85))
-    radius = max(2, round(max(fingers * spread, 2.2 * thick) * 0.5))
-    cv2.circle(cover, np.round(palm + arm * radius * 0.6).astype(int).tolist(), radius, 1.0, -1)
-    _thick_line(cover, palm, palm + arm * size, radius * 1.6, 1.0)
-    return layer, cover
-
-
-def _skin_layer(image: ImageU8, box: Box, rng: Rng) -> Floats:
-    """A whole picture of this skin: its patch enlarged for texture, another light, a slope of shade."""
-    patch, colour = skin_bgr(image, box)
-    height, width = image.shape[:2]
-    texture = cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    texture = colour + (texture - colour) * np.float32(rng.uniform(0.1, 0.6))
-    slope = np.linspace(rng.uniform(0.75, 1.1), rng.uniform(0.75, 1.1), width, dtype=np.float32)[None, :, None]
-    shade: Floats = texture * slope * np.float32(rng.uniform(0.75, 1.2))
-    return shade
+    """One or two hands in this face's skin colour (see ``hands``)."""
+    return hand_before(image, box, skin_bgr(image, box)[1], rng)
 
 
 def _thick_line(cover: Floats, start: Points, end: Points, width: float, value: float) -> None:
