@@ -1,32 +1,43 @@
-"""``trainer prepare``: arguments in, one call, a table out."""
+"""``trainer prepare``: arguments in, one call, tables out."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
 
-from edge.errors import DataError, OutputError, UsageError
+from edge.errors import UsageError
 from trainer.commands.terminal import app, progress, say
 
 if TYPE_CHECKING:
     from edge.detect import Detector
-    from trainer.faces.prepare import Cutting
+    from trainer.faces.leaks import Leak
+    from trainer.faces.manifest import FaceRow
+    from trainer.faces.photos import Dropped
 
 DETECTORS: Final = ("yunet", "centerface")
 
 
-@app.command(epilog="Example: trainer prepare photos/street photos/office --held-out office --out faces/")
+@app.command(epilog="Example: trainer prepare photos/street photos/office --map bare=no_mask --out faces/")
 def prepare(
     *,
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER...", help="Each with a labels.csv, or with mask/, no_mask/ (and incorrect/)."),
+        typer.Argument(
+            metavar="FOLDER...",
+            help="Each with mask/, no_mask/ (and incorrect/) at any depth, with a labels.csv, or with Pascal VOC "
+            "annotations. A folder's name is its source.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="WORD=LABEL", help="What a folder or label of another name means."),
+    ] = None,
     held_out: Annotated[list[str] | None, typer.Option(help="A source to hold groups out of; default: all.")] = None,
     share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the faces held out.")] = 0.2,
     same_people: Annotated[
@@ -38,19 +49,32 @@ def prepare(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the split.")] = 1,
 ) -> None:
-    """Find and cut the faces of labelled photos, join copies, and hold whole groups out."""
+    """Find and cut the faces of labelled photos, drop copies, and hold whole groups out."""
     from trainer.faces import prepare as made
+    from trainer.faces.groups import join_people
+    from trainer.faces.labels import Naming
+    from trainer.faces.sources import read_sources
 
-    photos = made.join_people(made.read_sources(folders), [_pair(text) for text in same_people or ()])
-    _new_folder(out)
-    finder = open_detector(detector, detector_file)
-    with progress("finding faces", len({p.path for p in photos})) as advance:
-        cutting = made.prepare(
-            photos, finder, out, held_out_sources=held_out or [], share=share, seed=seed, tick=lambda: advance(1)
-        )
-    say(kept_and_dropped(cutting))
-    if not cutting.rows:
-        raise DataError(f"no face was found in {len(photos)} labelled photos: see the table for the reasons")
+    found = read_sources(folders, Naming(names or ()))
+    pairs = [_pair(text) for text in same_people or ()]
+    sources = sorted({p.source for p in found.photos})
+    made.refuse_unknown_sources([name for pair in pairs for name in pair], sources, "--same-people")
+    found.photos = join_people(found.photos, pairs)
+    with made.new_folder(out):
+        finder = open_detector(detector, detector_file)
+        for note in found.notes:
+            say(note)
+        with progress("finding faces", len({p.path for p in found.photos})) as advance:
+            done = made.prepare(
+                found, finder, out, held_out_sources=held_out or [], share=share, seed=seed, tick=lambda: advance(1)
+            )
+    say(kept_table(done.rows))
+    say(dropped_table(done.dropped))
+    say(leak_table(done.leaks))
+    for warning in done.warnings:
+        say(f"warning: {warning}")
+    say(f"{len(done.rows):,} faces are in {out}, {len(done.dropped):,} dropped ones are named in its dropped.csv")
+    say("look at its sheet-*.jpg before you train")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -58,15 +82,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not (first and equals and other):
         raise UsageError(f"--same-people {text!r} must be SOURCE=SOURCE")
     return first, other
-
-
-def _new_folder(path: Path) -> None:
-    if path.is_dir() and any(path.iterdir()):
-        raise OutputError(f"{path} is not empty: choose another folder with --out")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {path}: {error.strerror}") from error
 
 
 def open_detector(name: str, file: Path | None) -> Detector:
@@ -85,11 +100,33 @@ def open_detector(name: str, file: Path | None) -> Detector:
     return YuNet(onnx) if name == "yunet" else CenterFace(onnx)
 
 
-def kept_and_dropped(cutting: Cutting) -> Table:
-    """What became of the photos: kept per source, label and split; dropped per source and reason."""
-    table = Table("source", "what", "faces")
-    for (source, label, split), n in sorted(Counter((r.source, r.label, r.split) for r in cutting.rows).items()):
-        table.add_row(source, f"{label}, {split}", str(n))
-    for (source, reason), n in sorted(cutting.dropped.items()):
-        table.add_row(source, f"dropped: {reason}", str(n))
+def kept_table(rows: Sequence[FaceRow]) -> Table:
+    """Faces kept, per source and label: for training, held out, and in how many groups."""
+    table = Table("source", "label", "train", "held out", "groups")
+    for source, label in sorted({(r.source, r.label) for r in rows}):
+        own = [r for r in rows if (r.source, r.label) == (source, label)]
+        split = Counter(r.split for r in own)
+        numbers = (split["train"], split["held_out"], len({r.group for r in own}))
+        table.add_row(_printable(source), label, *(f"{n:,}" for n in numbers))
     return table
+
+
+def dropped_table(dropped: Sequence[Dropped]) -> Table:
+    """Faces and files dropped, per source and reason."""
+    table = Table("source", "dropped because", "faces")
+    for (source, reason), n in sorted(Counter((d.source, d.reason) for d in dropped).items()):
+        table.add_row(_printable(source), _printable(reason), f"{n:,}")
+    return table
+
+
+def leak_table(leaks: Sequence[Leak]) -> Table:
+    """How well something trivial predicts the class: balanced accuracy, 50% is chance."""
+    table = Table("told by", "mask or no_mask", "incorrect or not")
+    for leak in leaks:
+        figures = ("-" if v is None else f"{v:.1%}" for v in (leak.wears, leak.badly))
+        table.add_row(leak.how, *figures, style="bold" if leak.is_warned else "")
+    return table
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="replace").decode()  # a file name need not be UTF-8

@@ -1,7 +1,7 @@
 """The prepared set: one row per face, in ``manifest.csv`` beside the pictures it names.
 
 A face's ``group`` joins what must not be split between training and validation: photos of one person, faces of one
-scene, near-duplicates. Labels are those of a model, in index order; this is the one place that says which is which.
+scene or burst, near-duplicates. Labels are those of a model, in index order.
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.errors import DataError, InputMissing
-from edge.records import INCORRECT, MASK, NO_MASK, Box
+from edge.records import Box
+from trainer.faces.labels import LABELS
 from trainer.whole import replace_file
 
-LABELS: Final = (MASK, NO_MASK, INCORRECT)
-SPELLINGS: Final = {
-    **dict.fromkeys(("mask", "with_mask", "masked"), MASK),
-    **dict.fromkeys(("no_mask", "without_mask", "nomask", "bare"), NO_MASK),
-    **dict.fromkeys(("incorrect", "incorrect_mask", "badly_worn", "mask_weared_incorrect"), INCORRECT),
-}
 MANIFEST: Final = "manifest.csv"
+ODD_NAMES: Final = "surrogateescape"  # a file's name need not be UTF-8; its bytes come back as they were
 TRAIN: Final = "train"
 HELD_OUT: Final = "held_out"
 
@@ -40,7 +36,11 @@ class FaceRow:
     shorter_px: shorter side of the box in the photo, before the context picture was scaled.
     landmarks: ten numbers (x and y of right eye, left eye, nose tip, corners of the mouth), or none.
     sha256: of the photo's bytes. phash: 64-bit perceptual hash of the face, hex.
-    flags: words of the publisher or of ``prepare`` (``beard``, ``hand_at_face``), parted by spaces.
+    flags: words of the publisher (``beard``, ``hand_at_face``), parted by spaces.
+
+    What follows tells of the photo, and may be missing in sets of an older version: width and height as read, file type
+    and colour mode (``jpeg``, ``RGBA``), JPEG quality (1-100, 0 for other types), sharpness of the face (see
+    ``cutting.sharpness``), and size and type as first published, where the publisher's table told (``634x896 png``).
     """
 
     path: str
@@ -59,6 +59,13 @@ class FaceRow:
     phash: str
     flags: str
     origin: str
+    photo_width: int = 0
+    photo_height: int = 0
+    file_type: str = ""
+    mode: str = ""
+    jpeg_quality: int = 0
+    sharpness: float = 0.0
+    published: str = ""
 
     @property
     def box(self) -> Box:
@@ -75,8 +82,10 @@ class FaceRow:
         return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-NUMBERS: Final = frozenset(("x", "y", "width", "height", "shorter_px"))
+NUMBERS: Final = frozenset(("x", "y", "width", "height", "shorter_px", "sharpness"))
+WHOLE_NUMBERS: Final = frozenset(("photo_width", "photo_height", "jpeg_quality"))
 COLUMNS: Final = tuple(f.name for f in fields(FaceRow))
+NEEDED: Final = frozenset(f.name for f in fields(FaceRow) if f.default is MISSING)
 
 
 def write_manifest(folder: Path, rows: Iterable[FaceRow]) -> None:
@@ -87,7 +96,7 @@ def write_manifest(folder: Path, rows: Iterable[FaceRow]) -> None:
     for row in rows:
         values = ((name, getattr(row, name)) for name in COLUMNS)
         writer.writerow(round(value, 1) if name in NUMBERS else value for name, value in values)
-    replace_file(folder / MANIFEST, lambda path: path.write_text(text.getvalue()))
+    replace_file(folder / MANIFEST, lambda path: path.write_text(text.getvalue(), "utf-8", ODD_NAMES))
 
 
 def read_manifest(folder: Path) -> list[FaceRow]:
@@ -95,9 +104,9 @@ def read_manifest(folder: Path) -> list[FaceRow]:
     path = folder / MANIFEST
     if not path.is_file():
         raise InputMissing(f"no {MANIFEST} in {folder}: make a prepared set with `trainer prepare`")
-    with path.open(newline="") as f:
+    with path.open(newline="", encoding="utf-8", errors=ODD_NAMES) as f:
         reader = csv.DictReader(f)
-        missing = set(COLUMNS) - set(reader.fieldnames or ())
+        missing = NEEDED - set(reader.fieldnames or ())
         if missing:
             raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}: prepare the set again")
         rows = [_parse(line, f"{path}:{reader.line_num}") for line in reader]
@@ -108,12 +117,16 @@ def read_manifest(folder: Path) -> list[FaceRow]:
 
 def _parse(line: dict[str, str], place: str) -> FaceRow:
     try:
-        row = FaceRow(**{name: float(line[name]) if name in NUMBERS else line[name] for name in COLUMNS})  # type: ignore[arg-type]
+        row = FaceRow(**{name: _value(name, line[name]) for name in COLUMNS if name in line})
     except (ValueError, TypeError) as error:
         raise DataError(f"{place} is not a face: {error}") from error
     if row.label not in LABELS or row.split not in (TRAIN, HELD_OUT) or row.box.shorter_px <= 0:
         raise DataError(f"{place} has label {row.label!r}, split {row.split!r}, box {tuple(row.box)}: prepare again")
     return row
+
+
+def _value(name: str, text: str) -> Any:
+    return float(text) if name in NUMBERS else int(text) if name in WHOLE_NUMBERS else text
 
 
 def straddling_groups(rows: Sequence[FaceRow]) -> list[str]:

@@ -1,7 +1,4 @@
-"""Which faces are held out: whole groups, stratified by source and class, seeded.
-
-Near-duplicates, by a perceptual hash of the face, become one group first, so that a copy never sits on both sides.
-"""
+"""Which faces are held out: whole groups, stratified by source and class, seeded."""
 
 from __future__ import annotations
 
@@ -10,53 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow
-
-
-class _Sets:
-    """Disjoint sets of names that can be joined (union-find)."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def find(self, name: str) -> str:
-        root = name
-        while (up := self._parent.get(root, root)) != root:
-            root = up
-        self._parent[name] = root
-        return root
-
-    def join(self, first: str, second: str) -> None:
-        """The smaller name stands for both, so that the order of joining changes nothing."""
-        low, high = sorted((self.find(first), self.find(second)))
-        self._parent[high] = low
-
-
-def near_pairs(hashes: Sequence[str], max_bits: int) -> list[tuple[int, int]]:
-    """Pairs of 64-bit hex hashes that differ in at most ``max_bits`` bits; empty hashes match nothing."""
-    bits = np.array([int(h, 16) if h else 0 for h in hashes], dtype=np.uint64)
-    known = np.array([bool(h) for h in hashes])
-    pairs = []
-    for i in range(len(bits)):
-        differing = (bits[i + 1 :] ^ bits[i]).view(np.uint8).reshape(-1, 8)  # np.bitwise_count needs numpy 2
-        near = np.unpackbits(differing, axis=1).sum(axis=1) <= max_bits
-        pairs += [(i, i + 1 + int(j)) for j in np.nonzero(near & known[i + 1 :] & known[i])[0]]
-    return pairs
-
-
-def join_near_duplicates(rows: Sequence[FaceRow], max_bits: int) -> tuple[list[FaceRow], int]:
-    """Give near-duplicate faces one group. Returns the rows and how many pairs crossed groups before."""
-    sets = _Sets()
-    crossing = 0
-    for i, j in near_pairs([r.phash for r in rows], max_bits):
-        crossing += rows[i].group != rows[j].group
-        sets.join(rows[i].group, rows[j].group)
-    for rows_of_photo in _by(rows, "sha256").values():  # one photo published twice under two names
-        for other in rows_of_photo[1:]:
-            sets.join(rows_of_photo[0].group, other.group)
-    return [replace(r, group=sets.find(r.group)) for r in rows], crossing
 
 
 def _by(rows: Sequence[FaceRow], field: str) -> dict[str, list[FaceRow]]:

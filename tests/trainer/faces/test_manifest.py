@@ -42,3 +42,10 @@ def test_manifest_of_another_tool_is_refused(tmp_path: Path) -> None:
 def test_group_on_both_sides_of_the_split_is_refused() -> None:
     with pytest.raises(DataError, match="drawn:a"):
         refuse_straddling([row(split="train"), row(split="held_out")])
+
+
+def test_set_of_an_older_version_is_read_without_what_it_lacks(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [row(photo_width=640, mode="RGB")])
+    lines = [line.split(",")[:16] for line in (tmp_path / MANIFEST).read_text().splitlines()]
+    (tmp_path / MANIFEST).write_text("\n".join(",".join(line) for line in lines))
+    assert read_manifest(tmp_path) == [row()]
