@@ -5,7 +5,6 @@ A source counts by the square root of its size, so that a large noisy one does n
 
 from __future__ import annotations
 
-import signal
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.opencv import cv2
-from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
+from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8
 from trainer.faces.crops import read_context
 from trainer.faces.manifest import FaceRow
-from trainer.learn.augment import augmented_crop
-from trainer.learn.transplant import SHARE, donors, pick, transplant
+from trainer.learn import drawn_masks, transplant
+from trainer.learn.augment import Rng, augmented_crop
+from trainer.learn.interrupts import deaf_to_interrupts
 
 CLASS_SHARE: Final = {MASK: 0.38, NO_MASK: 0.37, INCORRECT: 0.25}
 HARD_BARE: Final = frozenset(
@@ -43,6 +43,9 @@ HARD_BARE: Final = frozenset(
 HARD_FACTOR: Final = 2.0  # bare faces that are taken for masked ones come twice as often
 DOUBTFUL: Final = frozenset(("type_ng", "pasted", "doubtful"))
 DOUBTFUL_FACTOR: Final = 0.4
+TRANSPLANTED: Final = ("transplants", "both")  # values of ``pasted``
+DRAWN: Final = ("drawn", "both")
+Made = tuple[ImageU8, Box, Sequence[tuple[float, float]]]  # a picture, its face's box, landmarks or none
 AHEAD: Final = 4  # batches made ahead of the network
 
 
@@ -93,13 +96,13 @@ def draw(rows: Sequence[FaceRow], count: int, seed: int, epoch: int) -> npt.NDAr
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How batches are made. transplants: whether faces are also put together from two (see ``transplant``)."""
+    """How batches are made. pasted: ``off``, ``transplants`` (masks of real faces), ``drawn`` or ``both``."""
 
     folder: Path
     margin: float
     size_px: int
     seed: int
-    transplants: bool = False
+    pasted: str = "off"
 
 
 class Maker:
@@ -111,7 +114,7 @@ class Maker:
     def __init__(self, rows: Sequence[FaceRow], recipe: Recipe) -> None:
         self._rows = rows
         self._recipe = recipe
-        self._donors = donors(rows) if recipe.transplants else []
+        self._donors = transplant.donors(rows) if recipe.pasted != "off" else []
 
     def batch(self, indices: Sequence[int], epoch: int, start: int) -> Batch:
         """indices: of the faces drawn from place ``start`` of this epoch on."""
@@ -119,17 +122,42 @@ class Maker:
         return Batch(np.stack(images), np.array([self._rows[i].label_index for i in indices]))
 
     def _one(self, row: FaceRow, epoch: int, place: int) -> ImageU8:
-        recipe = self._recipe
-        rng = np.random.default_rng((recipe.seed, epoch, place))
+        rng = np.random.default_rng((self._recipe.seed, epoch, place))
         label = row.label
-        pair = pick(self._donors, label, rng) if rng.random() < SHARE[label] else None
-        if pair:
-            row, lender = pair[0].row, pair[1].row
-            pictures = read_context(recipe.folder, row), read_context(recipe.folder, lender)
-            picture = transplant(pictures[0], row, pictures[1], lender, label, rng=rng)
-        else:
-            picture = read_context(recipe.folder, row)
-        return augmented_crop(picture, row.box, label, rng, margin=recipe.margin, size_px=recipe.size_px)
+        made = self._transplanted(label, rng) or self._drawn_on(label, rng)
+        picture, box, points = made or (read_context(self._recipe.folder, row), row.box, _points_of_cloth(row))
+        margin, size_px = self._recipe.margin, self._recipe.size_px
+        return augmented_crop(picture, box, label, rng, margin=margin, size_px=size_px, points=points)
+
+    def _transplanted(self, label: str, rng: Rng) -> Made | None:
+        """At times: another face whose lower half is that of a third."""
+        if self._recipe.pasted not in TRANSPLANTED or rng.random() >= transplant.SHARE[label]:
+            return None
+        pair = transplant.pick(self._donors, label, rng)
+        if pair is None:
+            return None
+        taker, lender = pair[0].row, pair[1].row
+        pictures = [read_context(self._recipe.folder, row) for row in (taker, lender)]
+        made = transplant.transplant(pictures[0], taker, pictures[1], lender, label, rng=rng)
+        return made, taker.box, ()
+
+    def _drawn_on(self, label: str, rng: Rng) -> Made | None:
+        """At times: a bare face with a mask drawn on it."""
+        if self._recipe.pasted not in DRAWN or rng.random() >= drawn_masks.SHARE.get(label, 0.0):
+            return None
+        bare = [d.row for d in self._donors if not d.masked]
+        if not bare:
+            return None
+        row = bare[int(rng.integers(len(bare)))]
+        picture = read_context(self._recipe.folder, row)
+        if not drawn_masks.has_room(picture, row.points):
+            return None
+        return drawn_masks.draw_mask(picture, row.points, row.box, label, rng), row.box, ()
+
+
+def _points_of_cloth(row: FaceRow) -> Sequence[tuple[float, float]]:
+    """Landmarks of a face whose mask may be dyed; none where the publisher's flags say that it is something else."""
+    return () if set(row.flags.split()) & transplant.UNFIT else row.points
 
 
 _maker: Maker | None = None  # one per worker process
@@ -137,7 +165,6 @@ _maker: Maker | None = None  # one per worker process
 
 def _start_worker(rows: Sequence[FaceRow], recipe: Recipe) -> None:
     global _maker  # noqa: PLW0603 - a process pool hands its workers nothing else
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     cv2.setNumThreads(1)
     _maker = Maker(rows, recipe)
 
@@ -148,15 +175,33 @@ def _batch_in_worker(indices: Sequence[int], epoch: int, start: int) -> Batch:
 
 
 class Feed:
-    """Makes batches ahead in worker processes. A context manager; ``epoch`` yields batches in order."""
+    """Makes batches ahead in worker processes. A context manager; ``epoch`` yields batches in order.
 
-    def __init__(self, rows: Sequence[FaceRow], recipe: Recipe, batch_size: int, workers: int = 1) -> None:
+    draws: faces per epoch. shard: which of several machines this is and how many there are; each makes its own part of
+    every batch, and all parts together are the batch that one machine would make.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[FaceRow],
+        recipe: Recipe,
+        batch_size: int,
+        draws: int,
+        *,
+        workers: int = 1,
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
         self._rows = rows
         self._seed = recipe.seed
         self._batch_size = batch_size
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(rows, recipe)
-        )
+        self._draws = draws
+        self._shard = shard
+        with deaf_to_interrupts():
+            self._pool = ProcessPoolExecutor(
+                workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(rows, recipe)
+            )
+            for _ in range(workers):  # a pool starts a process per task that finds none idle
+                self._pool.submit(int)
 
     def __enter__(self) -> Feed:
         return self
@@ -164,14 +209,27 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def epoch(self, count: int, epoch: int) -> Iterator[Batch]:
-        """``count`` draws as batches of one size; a rest that does not fill one is left out."""
-        drawn = draw(self._rows, count, self._seed, epoch)
+    def steps(self) -> int:
+        return max(1, self._draws // self._batch_size)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The draws of an epoch as batches of one size; a rest that does not fill one is left out."""
+        return self.drawn(self._draws, epoch)
+
+    def drawn(self, count: int, epoch: int) -> Iterator[Batch]:
+        """``count`` draws in the same way."""
+        places = draw(self._rows, count, self._seed, epoch)
         waiting: deque[Future[Batch]] = deque()
         for start in range(0, max(count - self._batch_size, 0) + 1, self._batch_size):
-            indices = [int(i) for i in drawn[start : start + self._batch_size]]
-            waiting.append(self._pool.submit(_batch_in_worker, indices, epoch, start))
+            first, end = self._own(start, min(start + self._batch_size, count))
+            indices = [int(i) for i in places[first:end]]
+            waiting.append(self._pool.submit(_batch_in_worker, indices, epoch, first))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+    def _own(self, start: int, end: int) -> tuple[int, int]:
+        index, machines = self._shard
+        size = (end - start) // machines
+        return (start + index * size, start + (index + 1) * size) if machines > 1 else (start, end)

@@ -1,131 +1,278 @@
-"""The training loop, plain: data, network, steps, checkpoints. What a run folder holds is told in ``runs``."""
+"""The training loop, plain: faces divided, network, phases, checkpoints. ``runs`` tells what a run folder holds."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from edge.errors import DataError, InputMissing
-from edge.records import MASK, NO_MASK, ImageU8
+from edge.errors import DataError
+from edge.records import ImageU8
 from trainer.faces.crops import plain_crops
-from trainer.faces.manifest import HELD_OUT, LABELS, TRAIN, FaceRow, read_manifest, refuse_straddling
-from trainer.learn import network
-from trainer.learn.draws import Batch, Feed, Maker, Recipe, draw
-from trainer.learn.runs import BEST, LAST, EpochFigures, Run, Settings, begin, describe, read_run, write_run
-from trainer.metrics import Calibration, Score, probabilities, score
-from trainer.whole import replace_file
+from trainer.faces.manifest import FaceRow
+from trainer.learn import head, network
+from trainer.learn.division import NONE, Parts, describe_division, divided
+from trainer.learn.draws import Feed, Recipe
+from trainer.learn.interrupts import Interrupts
+from trainer.learn.judging import judged_figures
+from trainer.learn.learner import Learner
+from trainer.learn.recipes import PLANS
+from trainer.learn.recipes.mobilenet_v2 import making
+from trainer.learn.recipes.plan import Batches, Plan
+from trainer.learn.runs import (
+    BEST,
+    HEAD,
+    LAST,
+    WHOLE,
+    EpochFigures,
+    Run,
+    Settings,
+    begin,
+    describe,
+    read_run,
+    write_run,
+)
+from trainer.learn.strategies import Strategy, open_strategy, plain_errors, shard
+from trainer.metrics import Floats
 
-NORM_BATCHES: Final = 16  # of 64 training faces, to measure BatchNorm statistics on
-
-
-class Learner:
-    """A network with its optimizer and the running average of its weights."""
-
-    def __init__(self, settings: Settings, model: network.Model) -> None:
-        import keras
-        import tensorflow as tf
-
-        self.model = model
-        self.settings = settings
-        self._features, self._dropout, self._head = network.features_and_head(model)
-        self._variables = model.trainable_variables
-        self.average = [v.numpy().copy() for v in self._variables]
-        self.step = 0
-        total = settings.steps * settings.epochs
-        schedule = rising_cosine(settings.rate, round(settings.warmup * total), total)
-        self._optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.decay, clipnorm=5.0)
-        self._optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        self._optimizer.build(self._variables)
-        self._loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.smoothing)
-        self._learn = tf.function(self._step, jit_compile=False)
-
-    def _step(self, images: Any, labels: Any) -> Any:
-        import tensorflow as tf
-
-        inputs = tf.cast(images, tf.float32) / 127.5 - 1.0
-        with tf.GradientTape() as tape:
-            features = self._features(inputs, training=False)
-            logits = self._head(self._dropout(features, training=True))
-            loss = self._loss(tf.one_hot(labels, len(LABELS)), logits)
-        self._optimizer.apply_gradients(zip(tape.gradient(loss, self._variables), self._variables, strict=True))
-        return loss
-
-    def learn(self, batch: Batch) -> float:
-        """One step; returns the loss."""
-        loss = float(self._learn(batch.images_rgb, batch.labels))
-        self.step += 1
-        keep = min(self.settings.average, (1 + self.step) / (10 + self.step))  # early on the average follows closely
-        for i, variable in enumerate(self._variables):
-            self.average[i] += (1 - keep) * (variable.numpy() - self.average[i])
-        return loss
-
-    def swap(self) -> None:
-        """Exchange the weights in use and their running average."""
-        for i, variable in enumerate(self._variables):
-            used = variable.numpy().copy()
-            variable.assign(self.average[i])
-            self.average[i] = used
-
-    def save(self, path: Path, epoch: int) -> None:
-        """Everything that going on needs, under names that say what it is."""
-        held = {f"w{i}": v.numpy() for i, v in enumerate(self.model.variables)}
-        held |= {f"a{i}": v for i, v in enumerate(self.average)}
-        held |= {f"o{i}": v.numpy() for i, v in enumerate(self._optimizer.variables)}
-        replace_file(path, lambda beside: _save_npz(beside, epoch=np.array(epoch), step=np.array(self.step), **held))
-
-    def load(self, path: Path) -> int:
-        """Go on from ``save``; returns the epochs that are done."""
-        with np.load(path) as held:
-            for i, v in enumerate(self.model.variables):
-                v.assign(held[f"w{i}"])
-            for i, v in enumerate(self._optimizer.variables):
-                v.assign(held[f"o{i}"])
-            self.average = [held[f"a{i}"] for i in range(len(self.average))]
-            self.step = int(held["step"])
-            return int(held["epoch"])
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+JUDGED_AT_ONCE: Final = 64
 
 
-def _save_npz(path: Path, **arrays: Any) -> None:
-    with path.open("wb") as f:
-        np.savez(f, **arrays)
+@contextmanager
+def _unseen_progress(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
+    yield lambda _more: None
 
 
-def rising_cosine(rate: float, warmup: int, total: int) -> Any:
-    """Learning rate by step: a linear rise over ``warmup`` steps, then half a cosine down to nearly none."""
-    import keras
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a run speaks: a line at a time, and a bar for each long piece of work."""
 
-    return keras.optimizers.schedules.CosineDecay(
-        rate / 20, max(1, total - warmup), alpha=0.01, warmup_target=rate, warmup_steps=max(1, warmup)
-    )
+    say: Callable[[str], None] = lambda _line: None
+    progress: Progress = _unseen_progress
+
+    def heeding(self, interrupts: Interrupts) -> Telling:
+        """The same, but whatever moves on also checks for a Ctrl-C that was swallowed."""
+
+        @contextmanager
+        def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+            with self.progress(what, total) as advance:
+
+                def tick(more: int) -> None:
+                    interrupts.check()
+                    advance(more)
+
+                yield tick
+
+        return Telling(self.say, progress)
 
 
-def logits_of(model: network.Model, crops: ImageU8, batch: int = 64) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(n, 3) logits of uint8 RGB crops by the float network."""
-    parts = [
-        np.asarray(model(network.scale(crops[i : i + batch]), training=False)) for i in range(0, len(crops), batch)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+@dataclass(slots=True)
+class Session:
+    """A training under way. crops: of the judging faces, as the device makes them."""
+
+    plan: Plan
+    parts: Parts
+    strategy: Strategy
+    folder: Path
+    crops: ImageU8
+    telling: Telling
+    run: Run
+
+    @property
+    def settings(self) -> Settings:
+        return self.run.settings
+
+    @property
+    def writes(self) -> bool:
+        """Of several machines only the first keeps the run folder."""
+        return shard(self.strategy)[0] == 0
+
+    def record(self, run: Run) -> None:
+        self.run = run
+        if self.writes:
+            write_run(self.folder, run)
 
 
-def judge(learner: Learner, crops: ImageU8, rows: Sequence[FaceRow]) -> Score:
-    """The averaged weights on held-out crops, uncalibrated, threshold one half."""
-    if not rows:
-        return Score(*(float("nan"),) * 4)
+def train(settings: Settings, folder: Path, *, resume: bool, telling: Telling = Telling(), workers: int = 1) -> Run:
+    """Train into a run folder.
+
+    resume: go on with the run there, by its own settings. workers: processes that make varied crops.
+    KeyboardInterrupt leaves the last whole epoch, or the weights as they are where there is none yet.
+    """
+    run = read_run(folder) if resume else begin(settings)
+    with Interrupts() as interrupts:
+        strategy = open_strategy(run.settings.strategy)
+        with plain_errors(strategy):
+            return _train(run, folder, strategy, telling.heeding(interrupts), workers=workers)
+
+
+def _train(run: Run, folder: Path, strategy: Strategy, telling: Telling, *, workers: int) -> Run:
+    settings = run.settings
+    session = _open(run, folder, strategy, telling)
+    with strategy.scope():
+        model = _network(session)
+    session.record(session.run)  # not before there is something to go on with
+    telling.say(describe_division(session.parts, settings.unseen if session.plan.selects else (NONE,)))
+    feed = session.plan.feed(settings, session.parts.training, workers, shard(strategy))
+    with feed, _leaving_weights(session, model):
+        if session.plan.has_head_phase and not settings.start_from and not session.run.figures:
+            _head_phase(session, model, feed)
+        _whole_phase(session, model, feed)
+    return session.run
+
+
+def _open(run: Run, folder: Path, strategy: Strategy, telling: Telling) -> Session:
+    """Divide the faces, cut those that judge. Raises DataError where a resumed run's faces are no longer the same."""
+    settings, plan = run.settings, PLANS[run.settings.recipe]
+    data = Path(settings.data)
+    parts = divided(data, settings.unseen if plan.selects else _named(settings.unseen), settings.leave_out)
+    division = replace(parts.division, selecting=parts.division.selecting and plan.selects)
+    parts = replace(parts, division=division)
+    if run.figures and run.division != division:
+        raise DataError(f"{data} holds other faces than when this run began: train again into a new folder")
+    crops = crops_of(settings, data, parts.judging)
+    return Session(plan, parts, strategy, folder, crops, telling, replace(run, division=division))
+
+
+def _named(unseen: Sequence[str]) -> tuple[str, ...]:
+    """A recipe that selects nothing spares no source by itself."""
+    return tuple(s for s in unseen if s != "auto") or (NONE,)
+
+
+def _network(session: Session) -> network.Model:
+    """A new one; in a resumed run the one that was kept, which a later checkpoint may replace."""
+    settings, plan = session.settings, session.plan
+    if session.run.figures:
+        model = plan.bare(settings)
+        network.load_weights(model, session.folder / BEST)
+        return model
+    return _timed(session, "start", lambda: plan.begin(settings, session.parts.training))
+
+
+def _timed(session: Session, what: str, make: Callable[[], Any]) -> Any:
+    start = time.monotonic()
+    made = make()
+    session.run = session.run.spent(what, time.monotonic() - start)
+    return made
+
+
+def _head_phase(session: Session, model: network.Model, feed: Batches) -> None:
+    """Fit the head to cached features, and keep the network as the first checkpoint to go on from."""
+    assert isinstance(feed, Feed)  # the only feed of a recipe with this phase
+    draws = head.DRAWN_EPOCHS * session.settings.draws
+    frozen = head.Frozen(model)
+    with session.telling.progress("features", max(1, draws // session.settings.batch)) as tick:
+        cached = _timed(session, "features", lambda: head.cache(frozen, feed, draws, tick))
+    judging = frozen, session.crops, session.parts.judging
+    start = time.monotonic()
+    figures = tuple(head.fit_head(model, session.settings, cached, session.strategy, judging=judging))
+    run = replace(session.run, figures=figures, chosen=len(figures) - 1).spent(HEAD, time.monotonic() - start)
+    if session.writes:
+        network.save_weights(model, session.folder / BEST)
+    session.record(run)
+    session.telling.say(describe(figures[-1], session.settings.epochs))
+
+
+def _whole_phase(session: Session, model: network.Model, feed: Batches) -> None:
+    settings = session.settings
+    total = feed.steps() * settings.epochs
+    with session.strategy.scope():
+        learner = Learner(session.plan.lesson(settings, model, total), session.strategy)
+    judge = Judge(session, model)
+    done = _go_on(session, learner)
+    with _leaving_average(session, learner), session.telling.progress("training", total) as tick:
+        tick(done * feed.steps())
+        for epoch in range(done + 1, settings.epochs + 1):
+            if why := session.plan.is_over(session.run):
+                session.telling.say(f"stopped: {why}")
+                break
+            _one_epoch(session, learner, feed, judge=judge, epoch=epoch, tick=tick)
+
+
+def _go_on(session: Session, learner: Learner) -> int:
+    """Load the checkpoint where there is one; returns the epochs done. Figures of an epoch cut short are forgotten."""
+    last = session.folder / LAST
+    done = learner.load(last) if last.is_file() else 0
+    session.run = session.run.until(done)
+    return done
+
+
+def _one_epoch(
+    session: Session, learner: Learner, feed: Batches, *, judge: Judge, epoch: int, tick: Callable[[int], None]
+) -> None:
+    """Train, judge, and keep: the chosen weights first, then the figures, then the checkpoint to go on from."""
+    start = time.monotonic()
+    met = []
+    for batch in feed.epoch(epoch):
+        met.append(learner.learn(batch.images_rgb, batch.labels))
+        tick(1)
+    loss, accuracy = np.mean(np.array([np.asarray(m) for m in met], np.float64), axis=0).tolist()
     learner.swap()
-    p = probabilities(logits_of(learner.model, crops), Calibration())
+    scores = judge()
+    spent = time.monotonic() - start
+    figures = EpochFigures(WHOLE, epoch, loss, accuracy, **asdict(scores), rate=learner.rate, seconds=round(spent, 1))
+    run = session.run.after(figures).spent(WHOLE, spent)
+    if session.writes and run.best is figures:
+        network.save_weights(learner.lesson.model, session.folder / BEST)
     learner.swap()
-    return score(p[:, 0], np.array([r.label_index for r in rows]))
+    session.record(run)
+    if session.writes:
+        learner.save(session.folder / LAST, epoch)
+    session.telling.say(describe(figures, session.settings.epochs))
+
+
+class Judge:
+    """Scores the network's weights as they are on the judging faces."""
+
+    def __init__(self, session: Session, model: network.Model) -> None:
+        self._session = session
+        self._model = session.plan.judged(model)
+
+    def __call__(self) -> Any:
+        session = self._session
+        logits = logits_of(self._model, session.crops)
+        return judged_figures(logits, session.parts.judging, two_class=session.plan.two_class)
+
+
+@contextmanager
+def _leaving_weights(session: Session, model: network.Model) -> Iterator[None]:
+    """Ctrl-C before the first epoch's end still leaves weights that can be used."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if session.writes and not (session.folder / BEST).is_file():
+            network.save_weights(model, session.folder / BEST)
+        raise
+
+
+@contextmanager
+def _leaving_average(session: Session, learner: Learner) -> Iterator[None]:
+    """The same while there is a running average: it is what is left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (session.folder / BEST).is_file():
+            learner.swap()
+        raise
+
+
+def logits_of(model: network.Model, crops: ImageU8) -> npt.NDArray[np.float64]:
+    """(n, 3) logits of uint8 RGB crops by a float network that takes -1..1; (0, 3) where there is no crop."""
+    at = range(0, len(crops), JUDGED_AT_ONCE)
+    parts = [np.asarray(model(network.scale(crops[i : i + JUDGED_AT_ONCE]), training=False)) for i in at]
+    return np.concatenate(parts or [np.zeros((0, 3))]).astype(np.float64)
 
 
 def recipe_of(settings: Settings, data: Path) -> Recipe:
-    return Recipe(data, settings.margin, settings.input_px, settings.seed, settings.transplants)
+    """How a run's varied crops are made."""
+    return making(settings, data)
 
 
 def crops_of(settings: Settings, data: Path, rows: Sequence[FaceRow]) -> ImageU8:
@@ -135,117 +282,28 @@ def crops_of(settings: Settings, data: Path, rows: Sequence[FaceRow]) -> ImageU8
     return plain_crops(data, rows, settings.margin, settings.input_px)
 
 
-def fresh_network(settings: Settings, rows: Sequence[FaceRow]) -> network.Model:
-    """A network to start from, whose BatchNorm statistics are those of our training faces."""
-    where = settings.weights if settings.weights in (None, "imagenet") else Path(settings.weights)
-    start = None if settings.start_from else where
-    model = network.build(settings.input_px, settings.alpha, start, settings.dropout, settings.seed)
-    if settings.start_from:
-        load_weights(model, Path(settings.start_from) / BEST)
-    maker = Maker(rows, recipe_of(settings, Path(settings.data)))
-    picked = draw(rows, min(NORM_BATCHES * 64, max(64, len(rows))), settings.seed, 0).tolist()
-    batches = (network.scale(maker.batch(picked[at : at + 64], 0, at).images_rgb) for at in range(0, len(picked), 64))
-    network.restate_norms(model, batches)
-    return model
-
-
 def load_best(folder: Path, settings: Settings) -> network.Model:
-    """The float network of a run's best epoch."""
-    model = network.build(settings.input_px, settings.alpha, None, settings.dropout, settings.seed)
-    load_weights(model, folder / BEST)
-    return model
+    """The float network that a run keeps, of whatever recipe: crops in -1..1 to three logits in the order of LABELS.
 
-
-def load_weights(model: network.Model, path: Path) -> None:
-    if not path.is_file():
-        raise InputMissing(
-            f"no {BEST} in {path.parent}: its training has not begun; `trainer train --out {path.parent}`"
-        )
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"{path} does not fit its run's settings: train again into a new folder") from error
-
-
-def split_rows(data: Path) -> tuple[list[FaceRow], list[FaceRow]]:
-    """Training and held-out faces of a prepared set that can be trained on."""
-    rows = read_manifest(data)
-    refuse_straddling(rows)
-    training, held_out = ([r for r in rows if r.split == s] for s in (TRAIN, HELD_OUT))
-    present = {r.label for r in training}
-    if not {MASK, NO_MASK} <= present:
-        raise DataError(f"{data} has only {sorted(present)} to train on: both mask and no_mask are needed")
-    return training, held_out
-
-
-def train(
-    settings: Settings,
-    folder: Path,
-    *,
-    resume: bool,
-    tell: Callable[[str], None],
-    tick: Callable[[], None] = lambda: None,
-    workers: int = 1,
-) -> Run:
-    """Train into a run folder; ``tell`` gets one line per epoch, ``tick`` is called per step.
-
-    resume: go on with the run there, by its own settings. KeyboardInterrupt leaves the last whole epoch.
+    A recipe of two classes never says ``incorrect``: that logit lies far below the others.
     """
-    run = read_run(folder) if resume else begin(settings)
-    settings, data = run.settings, Path(run.settings.data)
-    training, held_out = split_rows(data)
-    learner = Learner(settings, fresh_network(settings, training))
-    done = learner.load(folder / LAST) if resume and (folder / LAST).is_file() else 0
-    write_run(folder, run)
-    crops = crops_of(settings, data, held_out)
-    with Feed(training, recipe_of(settings, data), settings.batch, workers) as feed, first_weights(learner, folder):
-        for epoch in range(done + 1, settings.epochs + 1):
-            run = _one_epoch(learner, feed, run, epoch, crops=crops, held_out=held_out, tick=tick)
-            _keep(learner, run, folder, epoch)
-            tell(describe(run.figures[-1], settings.epochs))
-    return run
+    plan = PLANS[settings.recipe]
+    model = plan.bare(settings)
+    network.load_weights(model, folder / BEST)
+    return plan.judged(model)
 
 
-@contextmanager
-def first_weights(learner: Learner, folder: Path) -> Iterator[None]:
-    """Ctrl-C before the first epoch's end still leaves weights that can be used."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not (folder / BEST).is_file():
-            _save_average(learner, folder)
-        raise
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """A run's network as something that answers crops. margin: of the crop. logits: uint8 RGB crops to (n, 3)."""
+
+    size_px: int
+    margin: float
+    logits: Callable[[ImageU8], Floats]
 
 
-def _one_epoch(
-    learner: Learner,
-    feed: Feed,
-    run: Run,
-    epoch: int,
-    *,
-    crops: ImageU8,
-    held_out: Sequence[FaceRow],
-    tick: Callable[[], None],
-) -> Run:
-    start = time.monotonic()
-    losses = []
-    for batch in feed.epoch(run.settings.draws, epoch):
-        losses.append(learner.learn(batch))
-        tick()
-    s = judge(learner, crops, held_out)
-    figures = EpochFigures(epoch, float(np.mean(losses)), **asdict(s), seconds=round(time.monotonic() - start, 1))
-    return replace(run, figures=(*run.figures, figures))
-
-
-def _keep(learner: Learner, run: Run, folder: Path, epoch: int) -> None:
-    """The averaged weights where this epoch is the best so far, then the checkpoint, then the figures."""
-    if run.best is run.figures[-1] or math.isnan(run.figures[-1].merit):
-        _save_average(learner, folder)
-    learner.save(folder / LAST, epoch)
-    write_run(folder, run)
-
-
-def _save_average(learner: Learner, folder: Path) -> None:
-    learner.swap()
-    replace_file(folder / BEST, learner.model.save_weights)
-    learner.swap()
+def open_run(folder: Path) -> Answering:
+    """The kept network of a run folder of any recipe."""
+    settings = read_run(folder).settings
+    model = load_best(folder, settings)
+    return Answering(settings.input_px, settings.margin, lambda crops: logits_of(model, crops))

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import DataError, InputMissing
+from edge.errors import DataError, InputMissing, Unavailable
 from edge.records import ImageU8
-from trainer.faces.manifest import LABELS
+from trainer.faces.labels import LABELS
 from trainer.quiet import start_tensorflow
+from trainer.whole import replace_file
 
 Model = Any  # keras.Model; TensorFlow is imported late, so that `trainer --help` is quick
 
@@ -26,23 +27,60 @@ def build(input_px: int, alpha: float, weights: str | Path | None, dropout: floa
 
     Input (n, input_px, input_px, 3) float32 in -1..1; output (n, 3) logits in the order of ``LABELS``.
     """
-    if isinstance(weights, Path) and not weights.is_file():
-        raise InputMissing(f"no weights at {weights}: give --weights a file, or `imagenet` where there is a network")
     start_tensorflow()
     import keras
 
     keras.utils.set_random_seed(seed)
-    shape = (input_px, input_px, 3)
-    where = str(weights) if weights else None
-    try:
-        base = keras.applications.MobileNetV2(
-            input_shape=shape, alpha=alpha, include_top=False, weights=where, pooling="avg"
-        )
-    except (ValueError, OSError) as error:
-        raise DataError(f"weights {where} do not fit MobileNetV2 of width {alpha}: {error}") from error
+    base = mobilenet_base(input_px, alpha, weights, pooling="avg")
     features = keras.layers.Dropout(dropout, seed=seed)(base.output)
     logits = keras.layers.Dense(len(LABELS), name="logits")(features)
     return keras.Model(base.input, logits, name="mask_mnv2")
+
+
+def mobilenet_base(input_px: int, alpha: float, weights: str | Path | None, pooling: str | None) -> Model:
+    """MobileNetV2 without its top. Raises InputMissing or DataError where the weights are not there or do not fit."""
+    import keras
+
+    if isinstance(weights, Path) and not weights.is_file():
+        raise InputMissing(f"no weights at {weights}: give --weights a file, or `imagenet` where there is a network")
+    where = str(weights) if weights else None
+    shape = (input_px, input_px, 3)
+    try:
+        return keras.applications.MobileNetV2(
+            input_shape=shape, alpha=alpha, include_top=False, weights=where, pooling=pooling
+        )
+    except (ValueError, OSError) as error:
+        raise DataError(f"weights {where} do not fit MobileNetV2 of width {alpha}: {error}") from error
+    except Exception as error:
+        if type(error) is not Exception:  # the bare class is Keras' word for a download that failed
+            raise
+        raise Unavailable(
+            "the ImageNet weights cannot be downloaded: give --weights a file, or mend the network"
+        ) from error
+
+
+def load_weights(model: Model, path: Path) -> None:
+    """Raises InputMissing where there are none, DataError where they are another network's."""
+    if not path.is_file():
+        raise InputMissing(
+            f"no {path.name} in {path.parent}: its training has not begun; `trainer train --out {path.parent}`"
+        )
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise DataError(f"{path} does not fit its run's settings: train again into a new folder") from error
+
+
+def save_weights(model: Model, path: Path) -> None:
+    """Whole or not at all. Raises DiskError, as where the disk is full."""
+    replace_file(path, lambda beside: _save(model, beside))
+
+
+def _save(model: Model, path: Path) -> None:
+    try:
+        model.save_weights(path)
+    except RuntimeError as error:  # h5py's word for a write that the disk refused
+        raise OSError(str(error)) from error
 
 
 def scale(images_rgb: ImageU8) -> npt.NDArray[np.float32]:

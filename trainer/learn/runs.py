@@ -1,25 +1,40 @@
 """A run folder and its record.
 
-It holds ``run.json`` (settings and the figures of every epoch), ``last.npz`` (weights, their running average, the
-optimizer's state) and ``best.weights.h5`` (the averaged weights of the best epoch on held-out groups).
+It holds ``run.json``, ``last.npz`` (weights, their running average, the optimizer's state) and ``best.weights.h5``
+(the weights that are judged and shipped). ``run.json``, version 2, is one object:
+
+* ``version`` 2; ``labels`` the model's labels in index order.
+* ``settings``: every knob, as in ``Settings``; ``recipe`` is ``mobilenet_v2``, ``reference`` or ``baseline_cnn``.
+* ``division``: who took part, as in ``Division``: counts of faces, the unseen and the left-out sources.
+* ``figures``: one object per epoch in the order of training, as in ``EpochFigures``. An epoch has a ``phase``: ``head``
+  (base frozen, cached features; its epochs take well under a second) or ``whole`` (all that the recipe trains).
+  Epochs are counted from 1 within a phase. What could not be measured (a class that is not there) is ``null``.
+* ``timings``: wall seconds by what they were spent on: ``start`` (weights loaded, BatchNorm statistics measured on
+  training faces), ``features`` (of the frozen base, once), ``head``, ``whole`` (training and judging). ``features`` and
+  ``head`` are absent where a recipe has no such phase. Phase one is the first three together.
+* ``chosen``: place in ``figures`` of the epoch whose weights are in ``best.weights.h5``, or ``null`` before the first.
+* ``earlier``: epochs of the runs that this one started from, oldest first.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.errors import DataError, InputMissing, OutputError
-from trainer.faces.manifest import LABELS
+from trainer.faces.labels import LABELS
 from trainer.whole import replace_file
 
 RUN: Final = "run.json"
 LAST: Final = "last.npz"
 BEST: Final = "best.weights.h5"
-RUN_VERSION: Final = 1
+RUN_VERSION: Final = 2
+HEAD: Final = "head"
+WHOLE: Final = "whole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +43,22 @@ class Settings:
 
     weights: a ``.weights.h5`` file, ``imagenet``, or None for random.
     start_from: a run whose best weights are taken instead.
+    unseen: sources that choose the best epoch and are not trained on; ``("auto",)`` or ``("none",)``.
+    leave_out: sources whose faces take no part at all.
     draws: faces drawn per epoch. average: decay of the running average of the weights, per step.
+    strategy: ``one`` device, ``mirrored`` over those of this machine, ``multiworker`` over machines.
     """
 
     data: str
     weights: str | None
+    recipe: str = "mobilenet_v2"
     start_from: str | None = None
+    unseen: tuple[str, ...] = ("auto",)
+    leave_out: tuple[str, ...] = ()
     input_px: int = 128
     alpha: float = 1.0
     margin: float = 0.2
-    epochs: int = 12
+    epochs: int = 18
     draws: int = 6000
     batch: int = 48
     rate: float = 4e-4
@@ -46,25 +67,52 @@ class Settings:
     smoothing: float = 0.05
     dropout: float = 0.2
     average: float = 0.995
-    transplants: bool = False
+    pasted: str = "off"
+    strategy: str = "one"
     seed: int = 1
 
     @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return max(1, self.draws // self.batch)
+    def transplants(self) -> bool:
+        """Whether masks of one face are put onto another."""
+        return self.pasted in ("transplants", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which faces do what.
+
+    trained, judged: numbers of faces. judged_on: ``unseen``, ``held_out`` or ``nothing``.
+    selecting: whether their score chooses the best epoch. kin: training faces set aside because their group (a person,
+    a scene) also occurs in an unseen or left-out source.
+    """
+
+    trained: int = 0
+    judged: int = 0
+    judged_on: str = "nothing"
+    selecting: bool = False
+    unseen: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
+    kin: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class EpochFigures:
-    """What one epoch ended with; shares 0-1, seconds of wall time."""
+    """What one epoch ended with; shares 0-1, NaN where not measured; seconds of wall time.
 
+    loss, accuracy: means over the epoch's training steps, as the faces were varied. rate: learning rate at its end.
+    judged_loss: mean cross-entropy of the judged faces; the next four are of the judged faces at threshold one half.
+    """
+
+    phase: str
     epoch: int
     loss: float
+    accuracy: float
+    judged_loss: float
     balanced: float
     mask_right: float
     bare_right: float
     incorrect_called_mask: float
+    rate: float
     seconds: float
 
     @property
@@ -76,20 +124,60 @@ class EpochFigures:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run folder's ``run.json``. earlier: epochs of the runs it started from, oldest first."""
+    """A run folder's ``run.json``; the module's docstring tells each field."""
 
     settings: Settings
+    division: Division = field(default_factory=Division)
     figures: tuple[EpochFigures, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    chosen: int | None = None
     earlier: tuple[int, ...] = ()
 
     @property
     def best(self) -> EpochFigures | None:
-        return max(self.figures, key=lambda f: f.merit, default=None)
+        """Figures of the epoch whose weights are kept."""
+        return None if self.chosen is None else self.figures[self.chosen]
+
+    @property
+    def whole(self) -> tuple[EpochFigures, ...]:
+        """Figures of the main phase's epochs."""
+        return tuple(f for f in self.figures if f.phase == WHOLE)
+
+    def after(self, figures: EpochFigures) -> Run:
+        """With one more epoch: it is the chosen one where its score is the best so far, or where none selects."""
+        held = (*self.figures, figures)
+        better = self.best is None or not self.division.selecting or not figures.merit <= self.best.merit
+        return replace(self, figures=held, chosen=len(held) - 1 if better else self.chosen)
+
+    def until(self, done: int) -> Run:
+        """Without the figures of epochs after the ``done`` first of the main phase, which left no checkpoint."""
+        if len(self.whole) <= done:
+            return self
+        heads = tuple(f for f in self.figures if f.phase == HEAD)
+        run = replace(self, figures=heads, chosen=len(heads) - 1 if heads else None)
+        for figures in self.whole[:done]:
+            run = run.after(figures)
+        return run
+
+    def spent(self, what: str, seconds: float) -> Run:
+        """With some more wall time on one thing."""
+        timings = {**self.timings, what: round(self.timings.get(what, 0.0) + seconds, 1)}
+        return replace(self, timings=timings)
 
 
 def write_run(folder: Path, run: Run) -> None:
-    text = json.dumps({"version": RUN_VERSION, "labels": LABELS, **asdict(run)}, indent=1)
+    held = _without_nan({"version": RUN_VERSION, "labels": LABELS, **asdict(run)})
+    text = json.dumps(held, indent=1, allow_nan=False)
     replace_file(folder / RUN, lambda path: path.write_text(text + "\n"))
+
+
+def _without_nan(value: Any) -> Any:
+    """Strict JSON knows no NaN; null stands for it."""
+    if isinstance(value, Mapping):
+        return {k: _without_nan(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def read_run(folder: Path) -> Run:
@@ -101,10 +189,24 @@ def read_run(folder: Path) -> Run:
         held = json.loads(path.read_text())
         if held["version"] != RUN_VERSION:
             raise DataError(f"{path} has version {held['version']}, this trainer reads {RUN_VERSION}: train again")
-        figures = tuple(EpochFigures(**f) for f in held["figures"])
-        return Run(Settings(**held["settings"]), figures, tuple(held["earlier"]))
+        return Run(
+            settings=Settings(**_tuples(held["settings"])),
+            division=Division(**_tuples(held["division"])),
+            figures=tuple(EpochFigures(**_nan(f)) for f in held["figures"]),
+            timings=held["timings"],
+            chosen=held["chosen"],
+            earlier=tuple(held["earlier"]),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
+
+
+def _tuples(held: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in held.items()}
+
+
+def _nan(held: dict[str, Any]) -> dict[str, Any]:
+    return {k: math.nan if v is None else v for k, v in held.items()}
 
 
 def refuse_taken(folder: Path, resume: bool) -> None:
@@ -124,15 +226,16 @@ def begin(settings: Settings) -> Run:
     earlier: tuple[int, ...] = ()
     if settings.start_from:
         parent = read_run(Path(settings.start_from))
-        earlier = (*parent.earlier, len(parent.figures))
-    return Run(settings, (), earlier)
+        earlier = (*parent.earlier, len(parent.whole))
+    return Run(settings, earlier=earlier)
 
 
 def describe(figures: EpochFigures, epochs: int) -> str:
-    """One line for a person at a terminal or in a log."""
+    """One line for a person at a terminal or in a log. epochs: of the whole run, for those of its main phase."""
     f = figures
-    return (
-        f"epoch {f.epoch}/{epochs}: loss {f.loss:.3f}, held out: balanced {f.balanced:.2%} "
-        f"(mask {f.mask_right:.2%}, bare {f.bare_right:.2%}), "
-        f"badly worn called mask {f.incorrect_called_mask:.1%}; {f.seconds:.0f} s"
-    )
+    when = f"head, {f.epoch} epochs" if f.phase == HEAD else f"epoch {f.epoch}/{epochs}"
+    judged = "" if math.isnan(f.balanced) else f", judged faces: balanced {f.balanced:.2%}"
+    judged += "" if math.isnan(f.balanced) else f" (mask {f.mask_right:.2%}, bare {f.bare_right:.2%})"
+    worn = f.incorrect_called_mask
+    judged += "" if math.isnan(worn) else f", badly worn called mask {worn:.1%}"
+    return f"{when}: loss {f.loss:.3f}{judged}; {f.seconds:.0f} s"

@@ -6,10 +6,9 @@ that the edges of a paste say nothing, well worn masks and bare lower faces are 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,8 @@ import numpy.typing as npt
 from edge.opencv import cv2
 from edge.records import INCORRECT, MASK, NO_MASK, ImageU8
 from trainer.faces.manifest import FaceRow
-from trainer.learn.augment import Rng, skin_bgr
+from trainer.learn.cloth import dyed, face_frame, folds
+from trainer.learn.occluders import Rng, skin_bgr
 
 Points = npt.NDArray[np.float64]
 
@@ -67,13 +67,6 @@ UNFIT: Final = frozenset(
 )
 
 
-def face_frame(points: Points) -> Points:
-    """(2, 3) affine from face to picture: origin between the eyes, u = 1 from eye to eye, v = 1 down to the mouth."""
-    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
-    frame: Points = np.stack([points[1] - points[0], mouth - eyes, eyes], axis=1)
-    return frame
-
-
 def pick(everyone: Sequence[Donor], label: str, rng: Rng) -> tuple[Donor, Donor] | None:
     """A bare face that takes, and one that lends: masked, or bare where the label is ``no_mask``; similarly turned."""
     bare = [d for d in everyone if not d.masked]
@@ -105,7 +98,7 @@ def transplant(
     matrix = (into @ moved @ np.linalg.inv(out_of))[:2]
     size = taker_bgr.shape[1], taker_bgr.shape[0]
     lent = _relit(lender_bgr, lender, taker_bgr, taker)
-    lent = _recoloured(lent, rng) if label != NO_MASK and rng.random() < 0.35 else lent
+    lent = dyed(lent.shape, folds(lent), rng) if label != NO_MASK and rng.random() < 0.35 else lent
     layer = cv2.warpAffine(lent, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     cover = np.zeros(size[::-1], np.float32)
     outline = _outline(source_top, rng) @ out_of[:2, :2].T + out_of[:2, 2]
@@ -139,32 +132,3 @@ def _relit(lender_bgr: ImageU8, lender: FaceRow, taker_bgr: ImageU8, taker: Face
     gain = np.float32(np.clip((other + 20) / (own + 20), 0.6, 1.5))
     lit: npt.NDArray[np.float32] = lender_bgr.astype(np.float32) * gain
     return lit
-
-
-def _recoloured(lent: npt.NDArray[Any], rng: Rng) -> npt.NDArray[np.float32]:
-    """Another cloth: its folds stay as light and shade, the colour is anything, at times with stripes or blotches."""
-    shade = lent.mean(axis=2, keepdims=True)
-    shade = shade / max(20.0, float(np.percentile(shade, 80)))
-    colour = rng.uniform(15, 245, 3)
-    cloth = np.broadcast_to(colour, lent.shape)
-    kind = rng.random()
-    if kind < 0.4:
-        blend = _stripes(lent.shape[:2], rng) if kind < 0.2 else _blotches(lent.shape[:2], rng)
-        cloth = cloth * blend + rng.uniform(15, 245, 3) * (1 - blend)
-    dyed: npt.NDArray[np.float32] = np.clip(cloth * shade, 0, 255).astype(np.float32)
-    return dyed
-
-
-def _stripes(shape: tuple[int, ...], rng: Rng) -> npt.NDArray[np.float64]:
-    angle, period = rng.uniform(0, math.pi), rng.uniform(4, 24)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    wave = np.sin((x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / period)
-    stripes: npt.NDArray[np.float64] = (wave > 0).astype(np.float64)[:, :, None]
-    return stripes
-
-
-def _blotches(shape: tuple[int, ...], rng: Rng) -> npt.NDArray[np.float64]:
-    coarse = rng.random((max(2, shape[0] // int(rng.integers(4, 16))), max(2, shape[1] // int(rng.integers(4, 16)))))
-    fine = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
-    blotches: npt.NDArray[np.float64] = np.clip((fine - 0.4) * 5, 0, 1)[:, :, None]
-    return blotches

@@ -1,0 +1,64 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.errors import DataError
+from trainer.learn.runs import RUN, Division, EpochFigures, Run, Settings, read_run, write_run
+
+
+def epoch(phase: str, number: int, balanced: float) -> EpochFigures:
+    return EpochFigures(phase, number, 0.5, 0.9, 0.3, balanced, balanced, balanced, math.nan, rate=1e-4, seconds=1.0)
+
+
+def trained(*scores: float, selecting: bool = True) -> Run:
+    """After a head of two epochs and one epoch per score."""
+    heads = (epoch("head", 1, 0.5), epoch("head", 2, 0.8))
+    run = Run(Settings("faces", None), Division(selecting=selecting), heads, chosen=1)
+    for number, score in enumerate(scores, 1):
+        run = run.after(epoch("whole", number, score))
+    return run
+
+
+def test_record_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    run = replace(trained(0.9), settings=Settings("faces", None, unseen=("a", "b"))).spent("head", 2.04)
+    write_run(tmp_path, run)
+    assert str(read_run(tmp_path)) == str(run)  # NaN equals nothing, itself included
+
+
+def test_what_was_not_measured_is_null(tmp_path: Path) -> None:
+    write_run(tmp_path, trained(0.9))
+    held = json.loads((tmp_path / RUN).read_text(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert held["figures"][0]["incorrect_called_mask"] is None
+
+
+def test_run_folder_of_another_version_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / RUN).write_text(json.dumps({"version": 1, "labels": [], "settings": {}, "figures": [], "earlier": []}))
+    with pytest.raises(DataError, match=r"version 1, this trainer reads 2: train again"):
+        read_run(tmp_path)
+
+
+def test_best_epoch_is_kept_where_a_score_selects() -> None:
+    best = trained(0.9, 0.95, 0.93).best
+    assert best is not None
+    assert (best.phase, best.epoch) == ("whole", 2)
+
+
+def test_head_is_kept_where_no_later_epoch_is_better() -> None:
+    best = trained(0.7, 0.75).best
+    assert best is not None
+    assert best.phase == "head"
+
+
+def test_last_epoch_is_kept_where_nothing_selects() -> None:
+    best = trained(0.9, 0.95, 0.93, selecting=False).best
+    assert best is not None
+    assert best.epoch == 3
+
+
+def test_epochs_after_the_last_checkpoint_are_forgotten() -> None:
+    taken_back = trained(0.9, 0.92, 0.95).until(2)
+    assert [f.epoch for f in taken_back.whole] == [1, 2]
+    assert str(taken_back) == str(trained(0.9, 0.92))
