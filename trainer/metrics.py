@@ -7,17 +7,20 @@ apart, as the share called ``mask``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.faces.manifest import LABELS
+from trainer.faces.labels import LABELS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 MASK_AT, BARE_AT, INCORRECT_AT = range(len(LABELS))
+Z95: Final = 1.959964
+DRAWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +61,89 @@ def _mean(values: npt.NDArray[np.bool_]) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def expected_calibration_error(p_mask: Floats, labels: Ints, bins: int = 10) -> float:
-    """Mean distance of p_mask from the share of masks, over equal bins of p_mask."""
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Faces whose p_mask lies in low..high: n of them, their mean p_mask, the share that wears a mask, its interval."""
+
+    low: float
+    high: float
+    n: int
+    said: float
+    true: float
+    ci95: tuple[float, float]
+
+
+def calibration_diagram(p_mask: Floats, labels: Ints, bins: int = 10) -> list[Bin]:
+    """Equal bins of p_mask, those without a face left out."""
     is_mask = labels == MASK_AT
     place = np.minimum((p_mask * bins).astype(int), bins - 1)
-    gaps = [abs(float((p_mask - is_mask)[place == b].sum())) for b in range(bins)]
-    return sum(gaps) / max(1, len(labels))
+    found = []
+    for b in np.unique(place).tolist():
+        own, n = place == b, int((place == b).sum())
+        interval = wilson(int(is_mask[own].sum()), n)
+        found.append(Bin(b / bins, (b + 1) / bins, n, float(p_mask[own].mean()), float(is_mask[own].mean()), interval))
+    return found
+
+
+def expected_calibration_error(p_mask: Floats, labels: Ints, bins: int = 10) -> float:
+    """Mean distance of p_mask from the share of masks, over equal bins of p_mask; 0-1."""
+    diagram = calibration_diagram(p_mask, labels, bins)
+    return sum(b.n * abs(b.said - b.true) for b in diagram) / max(1, len(labels))
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, 0-1 (Wilson, 1927); NaN of nothing. Faces count as independent, so where many come from
+    one group it is a little too narrow."""
+    if not n:
+        return float("nan"), float("nan")
+    share, z2 = hits / n, Z95**2
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    reach = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return min(share, max(0.0, middle - reach)), max(
+        share, min(1.0, middle + reach)
+    )  # rounding aside, it holds the share
+
+
+def resampled(table: Floats, groups: Sequence[str], seed: int = 1) -> Iterator[Floats]:
+    """Bootstrap over groups: ``DRAWS`` sums of the rows of ``table``, (n, k), whole groups drawn with replacement.
+
+    Faces of one group are not independent; groups are.
+    """
+    names = {g: i for i, g in enumerate(dict.fromkeys(groups))}
+    by_group = np.zeros((len(names), table.shape[1]))
+    np.add.at(by_group, [names[g] for g in groups], table)
+    rng = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        yield by_group[rng.integers(0, len(by_group), len(by_group))].sum(axis=0)
+
+
+def interval(draws: Sequence[float] | Floats) -> tuple[float, float]:
+    """The middle 95 % of bootstrap draws; NaN of none."""
+    known = np.asarray(draws, np.float64)
+    known = known[~np.isnan(known)]
+    if not known.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def balanced_draws(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1) -> Floats:
+    """(DRAWS,) balanced accuracies of redrawn groups; NaN where a draw lacks a class."""
+    said = p_mask >= threshold
+    cells = [(labels == c) & (said == right) for c, right in _CELLS]
+    right_mask, wrong_mask, right_bare, wrong_bare = np.stack(
+        list(resampled(np.stack(cells, axis=1).astype(float), groups, seed)), axis=1
+    )
+    with np.errstate(invalid="ignore"):
+        draws: Floats = (right_mask / (right_mask + wrong_mask) + right_bare / (right_bare + wrong_bare)) / 2
+    return draws
 
 
 def bootstrap(
     p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1
 ) -> tuple[float, float]:
-    """95 % interval of balanced accuracy, drawing whole groups: faces of one group are not independent."""
-    said = p_mask >= threshold
-    names = {g: i for i, g in enumerate(dict.fromkeys(groups))}
-    at = np.array([names[g] for g in groups])
-    cells = [np.bincount(at, (labels == c) & (said == right), len(names)) for c, right in _CELLS]
-    table = np.stack(cells, axis=1)
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(1000):
-        right_mask, wrong_mask, right_bare, wrong_bare = table[rng.integers(0, len(table), len(table))].sum(axis=0)
-        if right_mask + wrong_mask and right_bare + wrong_bare:
-            draws.append((right_mask / (right_mask + wrong_mask) + right_bare / (right_bare + wrong_bare)) / 2)
-    if not draws:
-        return float("nan"), float("nan")
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+    """95 % interval of balanced accuracy, drawing whole groups."""
+    return interval(balanced_draws(p_mask, labels, groups, threshold, seed))
 
 
 _CELLS = ((MASK_AT, True), (MASK_AT, False), (BARE_AT, False), (BARE_AT, True))
@@ -104,6 +163,39 @@ def calibrate(logits: Floats, labels: Ints, weights: Floats) -> Calibration:
         return _surprise(logits, labels, weights, found), found
 
     return min((best_at(bias) for bias in np.arange(-1.0, 3.01, 0.1)), key=lambda pair: pair[0])[1]
+
+
+def cross_calibrated(logits: Floats, labels: Ints, weights: Floats, groups: Sequence[str], seed: int = 1) -> Floats:
+    """(n, labels) probabilities, each face's by a calibration that was fitted without it and without its group.
+
+    Whole groups are dealt into two halves, stratified by label; each is answered with the calibration of the other.
+    For ``trainer export``: the bundle ships ``calibrate`` of all held-out faces, and its card reports ECE, balanced
+    accuracy and slices from here, as a figure of faces must not come from a calibration that saw them.
+    A half that lacks masked or other faces fits nothing; the other half then keeps its uncalibrated answers.
+    """
+    second = _second_half(labels, groups, seed)
+    answers = np.empty(np.shape(logits))
+    for own in (second, ~second):
+        fits = len(set((labels[~own] == MASK_AT).tolist())) == 2
+        fitted = calibrate(logits[~own], labels[~own], weights[~own]) if fits else Calibration()
+        answers[own] = probabilities(logits[own], fitted)
+    return answers
+
+
+def _second_half(labels: Ints, groups: Sequence[str], seed: int) -> npt.NDArray[np.bool_]:
+    """(n,) bool: whole groups, dealt so that both halves have about as many faces of each label."""
+    names = {g: i for i, g in enumerate(dict.fromkeys(groups))}
+    at = np.array([names[g] for g in groups])
+    counts = np.stack([np.bincount(at, labels == c, len(names)) for c in range(len(LABELS))], axis=1)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order].sum(axis=1), kind="stable")]  # large groups first, small ones even out
+    rarity = 1 / np.maximum(1, counts.sum(axis=0))
+    ahead, second = np.zeros(len(LABELS)), np.zeros(len(names), bool)
+    for group in order:
+        second[group] = float((ahead * rarity**2) @ counts[group]) > 0
+        ahead += counts[group] * (-1 if second[group] else 1)
+    dealt: npt.NDArray[np.bool_] = second[at]
+    return dealt
 
 
 def _surprise(logits: Floats, labels: Ints, weights: Floats, calibration: Calibration) -> float:

@@ -2,9 +2,25 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from trainer.metrics import Calibration, bootstrap, calibrate, expected_calibration_error, probabilities, score
+from trainer.metrics import (
+    Calibration,
+    Floats,
+    Ints,
+    bootstrap,
+    calibrate,
+    calibration_diagram,
+    cross_calibrated,
+    expected_calibration_error,
+    probabilities,
+    resampled,
+    score,
+    wilson,
+)
 
+FACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2)), min_size=1, max_size=40)
 LABELS = np.array([0, 0, 1, 1, 2, 2])
 
 
@@ -60,3 +76,76 @@ def test_interval_of_one_class_is_not_a_number() -> None:
 @pytest.mark.parametrize("threshold", [0.2, 0.8])
 def test_threshold_is_the_least_p_mask_that_says_mask(threshold: float) -> None:
     assert score(np.array([threshold]), np.array([0]), threshold).mask_right == 1.0
+
+
+@given(FACES)
+def test_calibration_error_is_a_share_and_the_diagram_holds_every_face(faces: list[tuple[float, int]]) -> None:
+    p_mask, labels = np.array([p for p, _ in faces]), np.array([label for _, label in faces])
+    assert 0 <= expected_calibration_error(p_mask, labels) <= 1
+    diagram = calibration_diagram(p_mask, labels)
+    assert sum(b.n for b in diagram) == len(faces)
+    assert all(b.low - 1e-9 <= b.said <= b.high + 1e-9 and b.ci95[0] <= b.true <= b.ci95[1] for b in diagram)
+
+
+@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_interval_of_a_share_holds_it_and_narrows_with_more_faces(hits_of_n: tuple[int, int]) -> None:
+    hits, n = hits_of_n
+    low, high = wilson(hits, n)
+    assert 0 <= low <= hits / n <= high <= 1
+    ten_times = wilson(10 * hits, 10 * n)
+    assert ten_times[1] - ten_times[0] < high - low
+
+
+def test_interval_of_a_share_is_that_of_the_textbook() -> None:
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)  # Newcombe, 1998
+    assert all(math.isnan(v) for v in wilson(0, 0))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8))
+def test_redrawn_groups_come_whole(sizes: list[int]) -> None:
+    groups = [str(g) for g, size in enumerate(sizes) for _ in range(size)]
+    drawn = next(resampled(np.eye(len(sizes))[[int(g) for g in groups]], groups))
+    assert all(count % size == 0 for count, size in zip(drawn, sizes, strict=True))
+
+
+def looks(seed: int, n: int = 80) -> tuple[Floats, Ints, list[str]]:
+    """Logits, labels and groups of two faces each, of a model that is too sure."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    return rng.normal(0, 2, (n, 3)) + 3 * np.eye(3)[labels], labels, [str(i // 2) for i in range(n)]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1000), st.integers(0, 39))
+def test_no_answer_depends_on_a_face_of_its_own_group(seed: int, group: int) -> None:
+    logits, labels, groups = looks(seed)
+    first, second = 2 * group, 2 * group + 1
+    before = cross_calibrated(logits, labels, np.ones(80), groups)
+    logits[first] = (6, -6, 0) if labels[first] else (-6, 6, 0)  # so wrong that every fit that sees it moves
+    after = cross_calibrated(logits, labels, np.ones(80), groups)
+    assert after[second].tolist() == before[second].tolist()
+    assert not np.array_equal(np.delete(after, first, axis=0), np.delete(before, first, axis=0))
+
+
+def test_two_halves_of_whole_groups_have_a_calibration_each() -> None:
+    logits, labels, groups = looks(3)
+    answers = cross_calibrated(logits, labels, np.ones(80), groups)
+    temperatures = (logits[:, 1] - logits[:, 2]) / np.log(answers[:, 1] / answers[:, 2])
+    of_group = temperatures.reshape(-1, 2)
+    assert of_group[:, 0] == pytest.approx(of_group[:, 1])
+    values, counts = np.unique(temperatures.round(3), return_counts=True)
+    assert len(values) == 2
+    assert min(counts) >= 36
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [1, 1, 2, 1]])
+def test_one_class_is_left_uncalibrated(labels: list[int]) -> None:
+    logits = np.random.default_rng(1).normal(0, 1, (4, 3))
+    answers = cross_calibrated(logits, np.array(labels), np.ones(4), ["a", "b", "c", "d"])
+    assert answers == pytest.approx(probabilities(logits, Calibration()))
+
+
+def test_faces_of_one_group_are_left_uncalibrated() -> None:
+    logits, labels, _ = looks(1)
+    answers = cross_calibrated(logits, labels, np.ones(80), ["one"] * 80)
+    assert answers == pytest.approx(probabilities(logits, Calibration()))

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.errors import DataError
 from trainer.faces.crops import plain_crops
-from trainer.faces.manifest import LABELS, FaceRow, read_manifest
+from trainer.faces.labels import LABELS
+from trainer.faces.manifest import FaceRow, read_manifest
+from trainer.judge import slices
+from trainer.judge.costs import Costs, Point, Sweep, sweep
+from trainer.judge.curves import Curve, Curves, curves
+from trainer.judge.looks import Look
 from trainer.judge.models import Judged
-from trainer.learn.draws import HARD_BARE
+from trainer.judge.slices import Slice, number
 from trainer.metrics import (
+    BARE_AT,
+    MASK_AT,
+    Bin,
     Calibration,
     Floats,
     Ints,
     Score,
     bootstrap,
+    calibration_diagram,
     expected_calibration_error,
     probabilities,
     score,
 )
 
-SIZES_PX: Final = ((0, 32), (32, 48), (48, 96), (96, 100_000))
 CHUNK: Final = 256
+AT_A_DOOR: Final = (0.45, 0.45, 0.10)  # mask, no_mask, incorrect: what calibration takes as usual
+HIGH_ECE: Final = 0.05  # above it a p_mask cannot be taken at its word
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Shares 0-1. ci95: of balanced accuracy, whole groups drawn. slices: by name, count and score."""
+    """Shares 0-1, NaN where a class is absent. ci95: of balanced accuracy, whole groups drawn. slices: by name."""
 
     model: str
     n: int
@@ -41,7 +50,24 @@ class Report:
     ece: float
     ci95: tuple[float, float]
     counts: tuple[int, ...]
-    slices: dict[str, tuple[int, Score]]
+    slices: dict[str, Slice]
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What a person who chooses a threshold, or doubts a model, wants to know beyond a ``Report``.
+
+    mask_or_not: (3, 2) faces by true label and by ``mask``, ``no_mask`` as called. three_labels: (3, 3) likewise, where
+    what is not called ``mask`` is ``no_mask`` or ``incorrect``, whichever is likelier: as the device tells ``worn``.
+    notes: what to keep in mind, a sentence each.
+    """
+
+    mask_or_not: tuple[tuple[int, ...], ...]
+    three_labels: tuple[tuple[int, ...], ...]
+    curves: Curves
+    diagram: list[Bin]
+    sweep: Sweep
+    notes: tuple[str, ...]
 
 
 def faces(folder: Path, split: str) -> list[FaceRow]:
@@ -64,10 +90,28 @@ def answers(
     return np.concatenate(parts)
 
 
-def report(name: str, logits: Floats, rows: Sequence[FaceRow], calibration: Calibration, threshold: float) -> Report:
-    p_mask = probabilities(logits, calibration)[:, 0]
-    labels = np.array([r.label_index for r in rows])
-    cut = {key: (int(where.sum()), score(p_mask[where], labels[where], threshold)) for key, where in slices(rows)}
+def true_labels(rows: Sequence[FaceRow]) -> Ints:
+    """(n,) indices into ``LABELS``."""
+    return np.array([r.label_index for r in rows])
+
+
+def report(  # noqa: PLR0917 - what trainer.ship hands over, in its order
+    name: str,
+    logits: Floats,
+    rows: Sequence[FaceRow],
+    calibration: Calibration,
+    threshold: float,
+    looks: Sequence[Look] = (),
+) -> Report:
+    """logits: (n, labels) of ``rows``. looks: of the same rows; without them no slice is cut by pixels."""
+    return report_of(name, probabilities(logits, calibration), rows, threshold, looks)
+
+
+def report_of(
+    name: str, shares: Floats, rows: Sequence[FaceRow], threshold: float, looks: Sequence[Look] = ()
+) -> Report:
+    """shares: (n, labels) probabilities, of one calibration or of ``metrics.cross_calibrated``."""
+    p_mask, labels = shares[:, MASK_AT], true_labels(rows)
     return Report(
         model=name,
         n=len(rows),
@@ -76,22 +120,43 @@ def report(name: str, logits: Floats, rows: Sequence[FaceRow], calibration: Cali
         ece=expected_calibration_error(p_mask, labels),
         ci95=bootstrap(p_mask, labels, [r.group for r in rows], threshold),
         counts=tuple(int((labels == i).sum()) for i in range(len(LABELS))),
-        slices=cut,
+        slices=slices.cut(p_mask, labels, rows, threshold, looks),
     )
 
 
-def slices(rows: Sequence[FaceRow]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
-    """Named subsets that are not empty, each as (n,) bool: by source, by size of the face, by what hides the face."""
-    for source in sorted({r.source for r in rows}):
-        yield f"source:{source}", np.array([r.source == source for r in rows])
-    for low, high in SIZES_PX:
-        inside = np.array([low <= r.shorter_px < high for r in rows])
-        if inside.any():
-            yield f"face_px:{low}-{high}" if high < SIZES_PX[-1][1] else f"face_px:{low}+", inside
-    for flag in sorted(HARD_BARE):
-        flagged = np.array([flag in r.flags.split() and r.label == "no_mask" for r in rows])
-        if flagged.any():
-            yield f"bare:{flag}", flagged
+def detail_of(shares: Floats, rows: Sequence[FaceRow], said: Report, costs: Costs) -> Detail:
+    """shares: (n, labels) probabilities, those that ``said`` was made of."""
+    p_mask, labels = shares[:, MASK_AT], true_labels(rows)
+    called = np.where(p_mask >= said.threshold, MASK_AT, BARE_AT + shares[:, BARE_AT:].argmax(axis=1))
+    drawn = curves(p_mask, labels)
+    return Detail(
+        mask_or_not=_table(labels, np.minimum(called, BARE_AT), 2),
+        three_labels=_table(labels, called, len(LABELS)),
+        curves=drawn,
+        diagram=calibration_diagram(p_mask, labels),
+        sweep=sweep(p_mask, labels, [r.group for r in rows], said.threshold, costs),
+        notes=tuple(_notes(said, drawn)),
+    )
+
+
+def _table(labels: Ints, called: Ints, width: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        tuple(int(((labels == true) & (called == as_what)).sum()) for as_what in range(width))
+        for true in range(len(LABELS))
+    )
+
+
+def _notes(said: Report, drawn: Curves) -> Iterator[str]:
+    absent = [label for label, n in zip(LABELS, said.counts, strict=True) if not n]
+    if absent:
+        yield f"no face is {' or '.join(absent)}: what would need them is left out"
+    if drawn.roc is None:
+        yield "ROC and precision-recall need masked and bare faces: they are undefined here"
+    if said.ece > HIGH_ECE:
+        yield f"the model's p_mask is off by {said.ece:.3f} on average: it is not to be taken at its word here"
+    thin = slices.thin(said.slices)
+    if thin:
+        yield f"fewer than {slices.FEW} faces of a class in {len(thin)} slices: read their intervals, not their shares"
 
 
 def as_json(r: Report) -> dict[str, Any]:
@@ -103,42 +168,76 @@ def as_json(r: Report) -> dict[str, Any]:
         "balanced_accuracy": number(r.score.balanced),
         "ci95": [number(v) for v in r.ci95],
         "per_class": {
-            label: {"n": count, "recall": number(recall)}
+            label: {"count": count, "n": count, "recall": number(recall)}
             for label, count, recall in zip(LABELS, r.counts, recalls, strict=True)
             if count
         },
         "incorrect_called_mask": number(r.score.incorrect_called_mask),
         "ece": number(r.ece),
         "threshold": r.threshold,
-        "slices": {
-            name: {
-                "n": n,
-                "mask_recall": number(s.mask_right),
-                "no_mask_recall": number(s.bare_right),
-                "incorrect_called_mask": number(s.incorrect_called_mask),
-            }
-            for name, (n, s) in r.slices.items()
-        },
+        "slices": {name: slices.as_json(each) for name, each in r.slices.items()},
     }
 
 
-def number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
+def detail_as_json(d: Detail) -> dict[str, Any]:
+    """What ``trainer evaluate --json`` adds."""
+    return {
+        "confusion": {
+            "mask_or_not": _named(d.mask_or_not, LABELS[:2]),
+            "three_labels": _named(d.three_labels, LABELS),
+        },
+        "roc_auc": _area(d.curves.roc),
+        "average_precision": _area(d.curves.precision_recall),
+        "roc_auc_badly_worn": _area(d.curves.roc_badly_worn),
+        "curves": {
+            "roc": _curve(d.curves.roc, "bare_called_mask", "mask_right"),
+            "precision_recall": _curve(d.curves.precision_recall, "recall", "precision"),
+            "roc_badly_worn": _curve(d.curves.roc_badly_worn, "badly_worn_called_mask", "mask_right"),
+        },
+        "calibration": [_rounded(asdict(b)) for b in d.diagram],
+        "sweep": {
+            "costs": {"masked_called_no_mask": 1.0, "bare_called_mask": d.sweep.costs.missed}
+            | {"badly_worn_called_mask": d.sweep.costs.worn},
+            "used": _point(d.sweep.used),
+            "cheapest": _point(d.sweep.cheapest),
+            "saving": number(d.sweep.saving),
+            "saving_ci95": [number(v) for v in d.sweep.ci95],
+            "points": [_point(p) for p in d.sweep.points],
+        },
+        "notes": list(d.notes),
+    }
 
 
-def as_lines(r: Report) -> Iterator[str]:
-    """The same for a person to read."""
-    low, high = r.ci95
-    interval = f"95%: {share(low)} to {share(high)}"
-    yield f"{r.model}: {r.n} faces, balanced {share(r.score.balanced)} ({interval}), ECE {r.ece:.3f}"
-    yield f"{'':24}{'faces':>7}{'mask right':>12}{'bare right':>12}{'badly worn called mask':>25}"
-    for name, (n, s) in {"all": (r.n, r.score), **r.slices}.items():
-        cells = f"{share(s.mask_right):>12}{share(s.bare_right):>12}{share(s.incorrect_called_mask):>25}"
-        yield f"{name:24}{n:>7}{cells}"
+def _named(table: Sequence[Sequence[int]], called: Sequence[str]) -> dict[str, dict[str, int]]:
+    return {true: dict(zip(called, row, strict=True)) for true, row in zip(LABELS, table, strict=True)}
 
 
-def share(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.1%}"
+def _area(curve: Curve | None) -> float | None:
+    return None if curve is None else number(curve.area)
+
+
+def _curve(curve: Curve | None, x: str, y: str) -> dict[str, list[float]] | None:
+    return None if curve is None else {x: list(curve.x), y: list(curve.y)}
+
+
+def _point(point: Point) -> dict[str, float | None]:
+    return {
+        "threshold": point.threshold,
+        "mask_recall": number(1 - point.mask_wrong),
+        "no_mask_recall": number(1 - point.bare_wrong),
+        "incorrect_called_mask": number(point.incorrect_wrong),
+        "cost": number(point.cost),
+    }
+
+
+def _rounded(held: dict[str, Any]) -> dict[str, Any]:
+    return {k: _rounded_value(v) for k, v in held.items()}
+
+
+def _rounded_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [number(v) for v in value]
+    return number(value) if isinstance(value, float) else value
 
 
 def agreement(first: Floats, second: Floats, threshold: float) -> float:
