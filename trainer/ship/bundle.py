@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,51 +19,26 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.bundle import MANIFEST, NAME, SCHEMA
+from edge.bundle import MANIFEST, NAME, SCHEMA, verify_bundle
 from edge.errors import DataError, DiskError, EdgeError, InputMissing, OutputError, UsageError
 from edge.golden import check_golden
 from edge.interpreter import Interpreter, find_runtime
 from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
-from trainer.faces.manifest import HELD_OUT, LABELS, TRAIN, FaceRow
-from trainer.judge.evaluate import agreement, as_json, class_weights, faces, report
-from trainer.learn import fit, runs
-from trainer.metrics import Calibration, Floats, calibrate, probabilities
+from trainer.faces.labels import LABELS
+from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, read_manifest
+from trainer.judge.models import dequantise, raw_answers
+from trainer.learn import runs
+from trainer.learn.division import NONE, divided
+from trainer.metrics import MASK_AT, probabilities
+from trainer.ship import gates
 from trainer.ship.card import card
-from trainer.ship.exported import Export
-from trainer.ship.quantize import check_input, dequantise, raw_answers, representative_crops, to_int8
+from trainer.ship.exported import FLOAT16, FLOAT32, INT8, THRESHOLD, Export, fed
 
-THRESHOLD: Final = 0.5
-AT_A_DOOR: Final = (0.45, 0.45, 0.10)  # mask, no_mask, incorrect: what calibration takes as usual
+COMPILED: Final = "model_edgetpu.tflite"
+FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
+FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
 HASHED_BLOCK: Final = 1 << 20
-
-
-def quantized(run: Path, data: Path) -> Export:
-    """Convert a run's best weights, calibrate the result on held-out faces, and measure it beside its float parent."""
-    settings = runs.read_run(run).settings
-    held_out = faces(data, HELD_OUT)
-    network = fit.load_best(run, settings)
-    model = to_int8(network, representative_crops(faces(data, TRAIN), fit.recipe_of(settings, data)))
-    interpreter = Interpreter(model)
-    check_input(interpreter.input)
-    crops = fit.crops_of(settings, data, held_out)
-    integer, real = dequantise(raw_answers(interpreter, crops), interpreter.output), fit.logits_of(network, crops)
-    calibration = _calibration(integer, held_out)
-    p_integer, p_real = (probabilities(x, calibration)[:, 0] for x in (integer, real))
-    return Export(
-        model=model,
-        input=interpreter.input,
-        output=interpreter.output,
-        calibration=calibration,
-        figures=as_json(report("int8", integer, held_out, calibration, THRESHOLD)),
-        float_figures=as_json(report("float", real, held_out, calibration, THRESHOLD)),
-        agreement=agreement(p_integer, p_real, THRESHOLD),
-    )
-
-
-def _calibration(logits: Floats, rows: Sequence[FaceRow]) -> Calibration:
-    labels = np.array([r.label_index for r in rows])
-    return calibrate(logits, labels, class_weights(labels, AT_A_DOOR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +56,32 @@ class Naming:
 
 
 def write_bundle(export: Export, run: Path, data: Path, naming: Naming, out: Path) -> str:
-    """Put a bundle at ``out``; an older bundle there is replaced, anything else is left alone. Returns its tag line."""
+    """Put a bundle at ``out``; an older bundle there is replaced, anything else is left alone. Returns its tag line.
+
+    Raises DataError where a gate refuses it; the older bundle then stays as it is, as after any other failure.
+    """
     refuse_foreign(out)
+    gates.refuse(export.gates)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".new-bundle-") as beside:
             fresh = Path(beside) / out.name
             fresh.mkdir()
             fill(fresh, export, run, data, naming)
-            said = check_golden(fresh)
+            said = self_test(fresh, export.kind)
             swap(fresh, out, Path(beside) / "old")
     except EdgeError:
         raise
     except OSError as error:
         raise DiskError(f"cannot write bundle {out}: {error.strerror or error}") from error
     return said
+
+
+def self_test(folder: Path, kind: str) -> str:
+    """What ``edge`` says of the folder: of integers that golden inputs agree, of floats that hashes do."""
+    if kind == INT8:
+        return check_golden(folder)
+    return f"{verify_bundle(folder)[1]}: {kind}, for other programs: edge runs int8 bundles only"
 
 
 def swap(fresh: Path, out: Path, old: Path) -> None:
@@ -122,6 +108,8 @@ def fill(folder: Path, export: Export, run: Path, data: Path, naming: Naming) ->
     settings = runs.read_run(run)
     told = provenance(settings, data)
     (folder / "model.tflite").write_bytes(export.model)
+    if export.compiled:
+        (folder / COMPILED).write_bytes(export.compiled.model)
     (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     (folder / "CARD.md").write_text(card(naming.name, naming.version, export, told, settings.settings))
     write_golden(folder / "golden", export, naming.golden)
@@ -135,36 +123,43 @@ def describe(export: Export, told: Mapping[str, Any], settings: runs.Settings, n
         "name": naming.name,
         "version": naming.version,
         "task": "classifier",
-        "input": asdict(export.input) | {"colour": "RGB"},
+        "input": asdict(export.input) | {"colour": "RGB"} | FED[export.kind],
         "output": asdict(export.output),
         "crop_margin": settings.margin,
         "calibration": asdict(export.calibration),
         "thresholds": {MASK: THRESHOLD},
-        "training": {**told, "held_out": export.figures, "float_agreement": round(export.agreement, 4)},
+        "training": {
+            **told,
+            "held_out": export.figures,
+            "float_agreement": round(export.agreement, 4),
+            "gates": [gate.as_json() for gate in export.gates if gate.repeats],
+        },
     }
 
 
 def provenance(run: runs.Run, data: Path) -> dict[str, Any]:
     """What a bundle was made of, without any path of this machine."""
-    rows = faces(data, "all")
-    counts = Counter((r.split, r.source, r.label) for r in rows)
     settings = {k: v for k, v in asdict(run.settings).items() if k not in ("data", "weights", "start_from")}
+    training = divided(data, run.division.unseen or (NONE,), run.settings.leave_out).training
+    held_out = [r for r in read_manifest(data) if r.split == HELD_OUT]
     return {
         "architecture": f"MobileNetV2 alpha {run.settings.alpha}",
         "weights": Path(run.settings.weights).name if run.settings.weights else "random",
-        "epochs_of_runs": [*run.earlier, len(run.figures)],
+        "epochs_of_runs": [*run.earlier, len(run.whole)],
         "settings": settings,
+        "chosen_by": {k: v for k, v in asdict(run.division).items() if k in ("judged_on", "selecting", "unseen")},
         "prepared_set_sha256": sha256(data / "manifest.csv"),
-        "faces": {
-            split: {
-                source: {label: counts[split, source, label] for label in LABELS if counts[split, source, label]}
-                for source in sorted({r.source for r in rows if r.split == split})
-            }
-            for split in (TRAIN, HELD_OUT)
-        },
+        "faces": {TRAIN: counted(training), HELD_OUT: counted(held_out)},
         "tensorflow": version_of_any("tensorflow-cpu", "tensorflow"),
         "runtime": find_runtime()[1],
     }
+
+
+def counted(rows: Iterable[FaceRow]) -> dict[str, dict[str, int]]:
+    """Numbers of faces by source and label."""
+    counts = Counter((r.source, r.label) for r in rows)
+    sources = sorted({source for source, _ in counts})
+    return {s: {label: counts[s, label] for label in LABELS if counts[s, label]} for s in sources}
 
 
 def version_of_any(*packages: str) -> str:
@@ -183,8 +178,8 @@ def write_golden(folder: Path, export: Export, source: Path | None) -> None:
     inputs = []
     for path in golden_crops(source):
         crop = read_crop(path, export.input.shape[1])
-        raw = raw_answers(interpreter, crop[np.newaxis])
-        p_mask = float(probabilities(dequantise(raw, export.output), export.calibration)[0, 0])
+        raw = raw_answers(interpreter, fed(crop[np.newaxis], export.input))
+        p_mask = float(probabilities(dequantise(raw, export.output), export.calibration)[0, MASK_AT])
         label = MASK if p_mask >= THRESHOLD else NO_MASK
         inputs.append({"file": path.name, "label": label, "p_mask": round(p_mask, 4), "raw": raw[0].tolist()})
         shutil.copyfile(path, folder / path.name)
@@ -211,7 +206,7 @@ def read_crop(path: Path, size_px: int) -> ImageU8:
 
 def summary(export: Export) -> Iterator[str]:
     """What a person at the terminal wants to know of an export."""
-    for name, f in (("int8", export.figures), ("float", export.float_figures)):
+    for name, f in ((export.kind, export.figures), ("float", export.float_figures)):
         low, high = f["ci95"]
         yield (
             f"{name}: {f['n']} held-out faces, balanced {f['balanced_accuracy']} (95%: {low} to {high}), "

@@ -1,6 +1,8 @@
-"""From a float network to a full-integer TFLite model: uint8 in, uint8 logits out, one scale per output channel.
+"""From a float network to a TFLite model, most of all a full-integer one: uint8 in, uint8 logits out.
 
 The normalisation is the input tensor's quantisation (scale 1/127.5), so the device hands over its pixels as they are.
+Convolutions have a step per output channel. The dense layer has one for all: steps per output came to the converter in
+2024, NNAPI and TFLite Micro refuse them there, and the Edge TPU's compiler is older than that.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import DataError
-from edge.interpreter import Interpreter, Tensor
+from edge.interpreter import Tensor
 from edge.records import ImageU8
 from trainer.faces.crops import plain_crops
 from trainer.faces.manifest import FaceRow
 from trainer.learn import network
 from trainer.learn.draws import Maker, Recipe, draw
 from trainer.quiet import no_chatter
+from trainer.ship.rounding import copied, rounded
 
 REPRESENTATIVES: Final = 400
 REPRESENTATIVE_EPOCH: Final = 1_000_000  # draws that no epoch of training shares
+FOR_MEANS: Final = 130  # of the representatives; more change the biases by less than a step
 INPUT_SCALE: Final = 1 / 127.5
 
 
@@ -35,27 +39,43 @@ def representative_crops(rows: Sequence[FaceRow], recipe: Recipe, count: int = R
 
 
 def to_int8(model: network.Model, crops_rgb: ImageU8) -> bytes:
-    """Convert; ``crops_rgb`` is the representative set, (n, side, side, 3) uint8."""
+    """Convert to integers; ``crops_rgb`` is the representative set, (n, side, side, 3) uint8."""
     import tensorflow as tf
 
-    side = crops_rgb.shape[1]
-    with no_chatter():
-        converter = tf.lite.TFLiteConverter.from_keras_model(_one_at_a_time(model, side))
+    held = rounded(model, network.scale(crops_rgb[:: max(1, len(crops_rgb) // FOR_MEANS)]))
+    converter = _converter(held)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: _samples(crops_rgb)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     with no_chatter():
         data: bytes = converter.convert()
     return data
 
 
-def _one_at_a_time(model: network.Model, side: int) -> Any:
-    """The same network at batch size one, which all runtimes and the Edge TPU's compiler take."""
-    import keras
+def to_float(model: network.Model, half: bool) -> bytes:
+    """Convert as it is: float32 in -1..1 in, float32 logits out; ``half`` stores the weights as float16."""
+    import tensorflow as tf
 
-    image = keras.Input(batch_shape=(1, side, side, 3))
-    return keras.Model(image, model(image, training=False))
+    converter = _converter(copied(model))
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    with no_chatter():
+        data: bytes = converter.convert()
+    return data
+
+
+def _converter(model: network.Model) -> Any:
+    """For the network at batch size one, which all runtimes and the Edge TPU's compiler take."""
+    import keras
+    import tensorflow as tf
+
+    image = keras.Input(batch_shape=(1, *model.input.shape[1:]), name="face")
+    alone = keras.Model(image, model(image, training=False), name="alone")
+    with no_chatter():
+        return tf.lite.TFLiteConverter.from_keras_model(alone)
 
 
 def _samples(crops_rgb: ImageU8) -> Iterator[list[npt.NDArray[np.float32]]]:
@@ -66,20 +86,9 @@ def _samples(crops_rgb: ImageU8) -> Iterator[list[npt.NDArray[np.float32]]]:
 
 
 def check_input(tensor: Tensor) -> None:
-    """Refuse a model whose input quantisation is not the normalisation it was trained with."""
+    """Refuse an integer model whose input quantisation is not the normalisation it was trained with."""
     near = abs(tensor.scale - INPUT_SCALE) < 1e-4 and tensor.zero_point in (127, 128)
     if tensor.dtype != "uint8" or not near:
         raise DataError(
             f"converted model takes {tensor}; scale 1/127.5 at 127 or 128 was meant: report this as a fault"
         )
-
-
-def raw_answers(interpreter: Interpreter, crops_rgb: ImageU8) -> npt.NDArray[np.uint8]:
-    """(n, labels) uint8 answers of a converted model."""
-    return np.stack([interpreter.run(crop[np.newaxis])[0] for crop in crops_rgb])
-
-
-def dequantise(raw: npt.NDArray[np.uint8], output: Tensor) -> npt.NDArray[np.float64]:
-    """Quantised answers to logits; widened first, or 8 bits would wrap around."""
-    logits: npt.NDArray[np.float64] = output.scale * (raw.astype(np.float64) - output.zero_point)
-    return logits
