@@ -1,4 +1,4 @@
-"""The command line: ``trainer prepare``, ``train``, ``export``, ``evaluate``."""
+"""The command line: ``trainer prepare``, ``train``, ``evaluate``, ``export``, ``report``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from trainer.quiet import hush_tensorflow
 
 EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
-EXTRA: Final = frozenset(("typer", "click", "rich", "tensorflow", "keras", "imagehash", "PIL"))
+EXTRA: Final = frozenset(
+    ("typer", "click", "rich", "tensorflow", "keras", "imagehash", "PIL", "sklearn", "jinja2", "matplotlib")
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from edge.preprocess import crop_face
 from tests.trainer.drawn import BOX, DrawnFaceFinder, person, photo_set
 from trainer.__main__ import main
 from trainer.faces.crops import read_context
+from trainer.faces.manifest import read_manifest, write_manifest
 from trainer.judge.evaluate import answers, faces
 from trainer.judge.models import open_model
 from trainer.metrics import Calibration, probabilities
@@ -110,7 +111,7 @@ MISTAKES = {
     "no command": ([], 64),
     "unknown command": (["tarin"], 64),
     "option without value": (["train", "{set}", "--out"], 64),
-    "export of nothing known": (["export", "{run}", "--data", "{set}", "--out", "{new}"], 64),
+    "export of two kinds": (["export", "{run}", "--int8", "--float16", "--data", "{set}", "--out", "{new}"], 64),
     "bad bundle name": (["export", "{run}", "--int8", "--data", "{set}", "--out", "{new}", "--name", "My Model"], 64),
     "photos that are not there": (["prepare", "{new}", "--out", "{new}2"], 66),
     "set that is not there": (["train", "{new}", "--out", "{new}2", "--weights", "random"], 66),
@@ -145,11 +146,9 @@ def test_mistake_is_one_line_with_its_exit_code(
     assert not (tmp_path / "new").exists() or "bundle" not in mistake
 
 
-def test_set_of_one_class_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.commands.prepare, "open_detector", lambda _name, _file: DrawnFaceFinder())
-        photos = photo_set(tmp_path / "photos", labels=("with_mask",))
-        assert main(["prepare", str(photos), "--out", str(tmp_path / "set")]) == 0
+def test_set_of_one_class_is_refused(way: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "set").mkdir()
+    write_manifest(tmp_path / "set", [r for r in read_manifest(way / "set") if r.label == "mask"])
     assert main(["train", str(tmp_path / "set"), "--out", str(tmp_path / "run"), "--weights", "random"]) == 65
     assert "both mask and no_mask" in capsys.readouterr().err
 
@@ -157,13 +156,13 @@ def test_set_of_one_class_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_version_and_help_answer_without_tensorflow() -> None:
     script = (
         "import sys; from trainer.__main__ import main\n"
-        "commands = ('prepare', 'train', 'export', 'evaluate')\n"
+        "commands = ('prepare', 'train', 'export', 'evaluate', 'report')\n"
         "assert not any([main(['--version']), main(['--help']), *(main([c, '--help']) for c in commands)])\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("trainer ")
-    assert done.stdout.count("Example: trainer") == 5
+    assert done.stdout.count("Example: trainer") == 6
 
 
 def test_missing_extra_is_named_with_its_remedy() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from edge import __version__
 from edge.errors import UsageError
-from trainer.commands import evaluate, export, prepare, train  # noqa: F401 - each puts itself into the application
+from trainer.commands import evaluate, export, prepare, report, train  # noqa: F401 - each puts itself into the application
 from trainer.commands.terminal import app
 
 
@@ -29,6 +29,7 @@ def root(
     """From labelled photos to a model bundle for mask-edge."""
 
 
+EXIT_INTERRUPTED: Final = 130
 USAGE_MISTAKE: Final = typer.BadParameter.__bases__[0]  # click's UsageError; typer carries a click of its own
 
 
@@ -44,4 +45,6 @@ def run_command(argv: Sequence[str] | None) -> int:
         said: str = getattr(error, "format_message", error.__str__)()
         raise UsageError(f"{said.rstrip('.')}: see 'trainer --help'") from error
     sys.stdout.flush()
+    if result == EXIT_INTERRUPTED:  # typer's own answer to Ctrl-C
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
