@@ -33,7 +33,7 @@ from trainer.learn.strategies import open_strategy
 MASKED, BARE = 500, 600
 COPIES: Final = 331  # second copies of bare photos in the reference's folders
 VALIDATION: Final = 350 / 1100
-WILD: Final = ("mask_types", "street_masks", "omkargurav")
+WILD: Final = ("mask_types", "street_masks")  # the catalogue took out what is a copy of a photo in chandrika
 MARGIN: Final = 0.2
 BATCH: Final = 20
 Labels = npt.NDArray[np.int64]
