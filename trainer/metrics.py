@@ -21,6 +21,7 @@ Ints = npt.NDArray[np.int64]
 MASK_AT, BARE_AT, INCORRECT_AT = range(len(LABELS))
 Z95: Final = 1.959964
 DRAWS: Final = 1000
+FEWEST: Final = 10  # groups with a mistake, and groups without, from which on the bootstrap is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ def expected_calibration_error(p_mask: Floats, labels: Ints, bins: int = 10) -> 
     return sum(b.n * abs(b.said - b.true) for b in diagram) / max(1, len(labels))
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, 0-1 (Wilson, 1927); NaN of nothing. Faces count as independent, so where many come from
-    one group it is a little too narrow."""
+def wilson(hits: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share, 0-1 (Wilson, 1927); NaN of nothing. What is counted is taken as independent, so where
+    many faces come from one group that of faces is a little too narrow."""
     if not n:
         return float("nan"), float("nan")
     share, z2 = hits / n, Z95**2
@@ -127,23 +128,59 @@ def interval(draws: Sequence[float] | Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def balanced_draws(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1) -> Floats:
-    """(DRAWS,) balanced accuracies of redrawn groups; NaN where a draw lacks a class."""
+def recall_draws(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1) -> Floats:
+    """(DRAWS, 2) recalls of mask and no_mask of redrawn groups; NaN where a draw lacks a class."""
     said = p_mask >= threshold
     cells = [(labels == c) & (said == right) for c, right in _CELLS]
     right_mask, wrong_mask, right_bare, wrong_bare = np.stack(
         list(resampled(np.stack(cells, axis=1).astype(float), groups, seed)), axis=1
     )
     with np.errstate(invalid="ignore"):
-        draws: Floats = (right_mask / (right_mask + wrong_mask) + right_bare / (right_bare + wrong_bare)) / 2
+        recalls = right_mask / (right_mask + wrong_mask), right_bare / (right_bare + wrong_bare)
+    draws: Floats = np.stack(recalls, axis=1)
     return draws
+
+
+def balanced_interval(
+    draws: Floats, p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float
+) -> tuple[float, float]:
+    """95 % interval of balanced accuracy; NaN where a class has fewer than two groups. draws: of ``recall_draws``.
+
+    The bootstrap's own, where mistakes of both classes lie in ``FEWEST`` groups or more, and right answers too. With
+    fewer it cannot know: redrawn groups without a mistake have none, and its interval no width. The recall of such a
+    class gets the outer ends of its bootstrap and of Wilson's interval with the class's GROUPS as n, and the mean of
+    both recalls the means of their ends, as if both were at their worst at once: wide rather than narrow.
+    """
+    known, ends = True, []
+    for i, (label, right) in enumerate(((MASK_AT, p_mask >= threshold), (BARE_AT, p_mask < threshold))):
+        own = labels == label
+        n = _groups(groups, own)
+        if n < 2:
+            return float("nan"), float("nan")
+        low, high = interval(draws[:, i])
+        if min(_groups(groups, own & right), _groups(groups, own & ~right)) < FEWEST:
+            known = False
+            least_low, most_high = wilson(float(right[own].mean()) * n, n)
+            low, high = min(low, least_low), max(high, most_high)
+        ends.append((low, high))
+    low, high = interval(draws.mean(axis=1))
+    if known:
+        return low, high
+    (mask_low, mask_high), (bare_low, bare_high) = ends
+    return min(low, (mask_low + bare_low) / 2), max(high, (mask_high + bare_high) / 2)
+
+
+def _groups(groups: Sequence[str], which: npt.NDArray[np.bool_]) -> int:
+    """How many groups have such a face."""
+    return len(set(np.array(groups)[which].tolist()))
 
 
 def bootstrap(
     p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, seed: int = 1
 ) -> tuple[float, float]:
-    """95 % interval of balanced accuracy, drawing whole groups."""
-    return interval(balanced_draws(p_mask, labels, groups, threshold, seed))
+    """95 % interval of balanced accuracy, as ``balanced_interval`` tells."""
+    draws = recall_draws(p_mask, labels, groups, threshold, seed)
+    return balanced_interval(draws, p_mask, labels, groups, threshold)
 
 
 _CELLS = ((MASK_AT, True), (MASK_AT, False), (BARE_AT, False), (BARE_AT, True))

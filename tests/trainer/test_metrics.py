@@ -14,7 +14,9 @@ from trainer.metrics import (
     calibration_diagram,
     cross_calibrated,
     expected_calibration_error,
+    interval,
     probabilities,
+    recall_draws,
     resampled,
     score,
     wilson,
@@ -67,6 +69,40 @@ def test_interval_holds_the_figure_and_copies_do_not_narrow_it() -> None:
     assert alone[0] < score(p, labels).balanced < alone[1]
     twins = bootstrap(np.repeat(p, 9), np.repeat(labels, 9), [str(i // 9) for i in range(1800)], 0.5)
     assert twins == pytest.approx(alone, abs=0.01)  # nine copies of each face tell nothing new
+
+
+@settings(max_examples=25)
+@given(st.integers(2, 40), st.integers(2, 40))
+def test_interval_of_no_mistakes_has_a_lower_end_that_nears_one_with_more_groups(masked: int, bare: int) -> None:
+    low, high = all_right(masked, bare)
+    assert low < all_right(2 * masked, 2 * bare)[0] < high == 1
+    assert low <= (wilson(masked, masked)[0] + wilson(bare, bare)[0]) / 2 < wilson(masked + bare, masked + bare)[0]
+
+
+def all_right(masked: int, bare: int) -> tuple[float, float]:
+    """The interval of a model that is right on so many groups of each class, of two faces each."""
+    labels = np.array([0, 0] * masked + [1, 1] * bare)
+    return bootstrap(1.0 - labels, labels, [str(i // 2) for i in range(len(labels))], 0.5)
+
+
+def test_interval_is_no_point_where_all_mistakes_lie_in_one_group() -> None:
+    labels = np.array([0] * 25 + [1] * 25)
+    p_mask = np.where(np.arange(50) < 3, 0.1, 1.0 - labels)
+    low, high = bootstrap(p_mask, labels, ["0", "0", "0", *map(str, range(3, 50))], 0.5)
+    assert low < 0.85
+    assert high > 0.97
+
+
+def test_class_of_one_group_has_no_interval() -> None:
+    labels = np.array([0, 0, 0, 1, 1])
+    assert all(math.isnan(v) for v in bootstrap(1.0 - labels, labels, ["a", "a", "a", "b", "c"], 0.5))
+
+
+def test_interval_of_many_mistakes_is_that_of_the_bootstrap() -> None:
+    labels = np.tile([0, 1], 200)
+    p_mask = np.where(np.arange(400) % 10 < 2, labels, 1.0 - labels)
+    groups = [str(i) for i in range(400)]
+    assert bootstrap(p_mask, labels, groups, 0.5) == interval(recall_draws(p_mask, labels, groups, 0.5).mean(axis=1))
 
 
 def test_interval_of_one_class_is_not_a_number() -> None:

@@ -31,7 +31,11 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A prepared set.")],
     split: Annotated[str | None, typer.Option(help="held_out, train or all; default: held_out.")] = None,
     left_out: Annotated[
-        bool, typer.Option("--left-out", help="Judge runs on the faces of the sources that each left out.")
+        bool,
+        typer.Option(
+            "--left-out",
+            help="Judge on the sources that a run was trained without (`trainer train --leave-out`).",
+        ),
     ] = False,
     cost_missed: Annotated[
         float, typer.Option(min=0.0, help="Cost of a bare face called mask; a masked one called no_mask costs 1.")
@@ -46,6 +50,7 @@ def evaluate(
     from trainer.judge import left_out as leaving
     from trainer.judge.costs import Costs
     from trainer.judge.judgement import judge
+    from trainer.judge.mistakes import refuse_place
     from trainer.judge.models import open_model
 
     costs = Costs(cost_missed, cost_worn)
@@ -56,6 +61,8 @@ def evaluate(
             raise UsageError("--worst shows the mistakes of one model: name one run, not a folder of runs")
         _table(model, data, as_json)
         return
+    if worst:
+        refuse_place(worst)
     rows = _faces(model, data, split or HELD_OUT, left_out)
     opened = open_model(model)
     with progress("judging", 2 * len(rows)) as advance:

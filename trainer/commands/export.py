@@ -50,7 +50,7 @@ def export(
     if edgetpu and chosen:
         raise UsageError(f"an Edge TPU runs integers only: leave --{chosen[0]} or --edgetpu out")
     naming = bundle.Naming(name or out.name, version, golden)
-    bundle.refuse_foreign(out)
+    bundle.refuse_early(run, naming, out)
     asked = exported.Asked(
         kind=chosen[0] if chosen else exported.INT8,
         tflite_python=runtimes.find_tflite_python(tflite_python),
@@ -62,7 +62,7 @@ def export(
     say(gate_table(made.gates))
     for gate in made.gates:
         if gate.verdict != "pass":
-            say(f"{gate.verdict}: {gate.name}: {gate.note}")
+            say(f"{gate.verdict}: {gate.name}: {gate.note}{f' ({gate.detail})' if gate.detail else ''}")
     said = bundle.write_bundle(made, run, data, naming, out)
     for line in (said, *bundle.summary(made)):
         say(line)

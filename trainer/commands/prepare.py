@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,9 @@ def prepare(
         typer.Option("--map", metavar="WORD=LABEL", help="What a folder or label of another name means."),
     ] = None,
     held_out: Annotated[list[str] | None, typer.Option(help="A source to hold groups out of; default: all.")] = None,
-    share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the faces held out.")] = 0.2,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Share of faces held out; 0: none, to judge a model.")
+    ] = 0.2,
     same_people: Annotated[
         list[str] | None, typer.Option(metavar="A=B", help="Sources that number the same people alike.")
     ] = None,
@@ -74,7 +77,14 @@ def prepare(
     for warning in done.warnings:
         say(f"warning: {warning}")
     say(f"{len(done.rows):,} faces are in {out}, {len(done.dropped):,} dropped ones are named in its dropped.csv")
-    say("look at its sheet-*.jpg before you train")
+    say(f"look at its sheet-*.jpg {next_step(out, share)}")
+
+
+def next_step(out: Path, share: float) -> str:
+    """What to do with the set; one without held-out faces is to judge a model by."""
+    if share:
+        return f"before you train: trainer train {shlex.quote(str(out))} --out RUN"
+    return f"before you judge a model by all of it: trainer evaluate MODEL --data {shlex.quote(str(out))} --split all"
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,11 +65,18 @@ def _material(
     from trainer.judge.judgement import judge
     from trainer.judge.left_out import judge_runs
     from trainer.judge.models import open_model
+    from trainer.judge.origins import refuse_other_run
     from trainer.judge.page import Material
-    from trainer.learn.runs import read_run
+    from trainer.learn.runs import read_run, refuse_other_set
 
-    record, rows = read_run(run), faces(data, split)
-    models = [open_model(path) for path in (bundle, run) if path]
+    record = read_run(run)
+    refuse_other_set(record, data)
+    rows = faces(data, split)
+    models = [open_model(run)]
+    if bundle:
+        made = open_model(bundle)
+        refuse_other_run(bundle, made.origin, record, data)
+        models = [made, replace(models[0], calibration=made.calibration, threshold=made.threshold)]
     with progress("judging", 2 * len(rows) * len(models)) as advance:
         shown, *beside = (judge(model, data, rows, costs, advance) for model in models)
     table = judge_runs(left_out_runs, data) if left_out_runs else None

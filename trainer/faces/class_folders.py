@@ -13,22 +13,20 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from edge.errors import DataError
-from edge.sources.images import SUFFIXES, natural_key
 from trainer.faces.groups import join_bursts
 from trainer.faces.labels import Naming
-from trainer.faces.photos import Found, Photo
+from trainer.faces.photos import PICTURES, Found, Photo, files_in
 from trainer.faces.published import time_taken
 
 SPLITS: Final = frozenset(("train", "training", "validation", "val", "valid", "test", "testing"))
 SAY_NOTHING: Final = SPLITS | {"images", "imgs", "jpegimages", "photos", "pictures", "snapshots"}
-PICTURES: Final = SUFFIXES | {".gif"}
 
 
 def read_class_folders(folder: Path, source: str, naming: Naming) -> Found:
     """Every file below a class folder as a photo; pictures elsewhere are counted. Raises DataError where none is."""
     found = Found()
     strays: Counter[str] = Counter()
-    files = sorted((p for p in folder.rglob("*") if p.is_file() or p.is_symlink()), key=natural_key)
+    files = files_in(folder)
     for path in files:
         name = path.relative_to(folder).as_posix()
         label, scene = _label_and_scene(name, naming)

@@ -10,6 +10,7 @@ from typing import Final
 from trainer.faces.photos import Photo
 
 BURST_S: Final = 10.0  # a person at a door is there for about as long
+LONGEST_BURST_S: Final = 60.0  # or a busy door would give one group, which cannot be split
 
 
 class Sets:
@@ -43,12 +44,16 @@ def join_people(photos: Sequence[Photo], same_people: Sequence[tuple[str, str]])
 def join_bursts(photos: Sequence[Photo], taken_s: Mapping[str, float]) -> list[Photo]:
     """Photos of one source that were taken within ``BURST_S`` of one another become one group.
 
-    taken_s: seconds by a photo's name; one without a time stays by itself. Chains are followed: a queue of people
-    without a gap is one group, which is safe, if large.
+    taken_s: seconds by a photo's name; one without a time stays by itself. Chains are followed, but not for longer than
+    ``LONGEST_BURST_S``: a queue of people without a gap gives a group a minute, and one of them may be in two.
     """
     sets = Sets()
     timed = sorted((p for p in photos if p.name in taken_s), key=lambda p: (taken_s[p.name], p.name))
+    first_s = taken_s[timed[0].name] if timed else 0.0
     for earlier, later in pairwise(timed):
-        if taken_s[later.name] - taken_s[earlier.name] <= BURST_S:
+        before_s, now_s = taken_s[earlier.name], taken_s[later.name]
+        if now_s - before_s <= BURST_S and now_s - first_s <= LONGEST_BURST_S:
             sets.join(earlier.group, later.group)
+        else:
+            first_s = now_s
     return [replace(p, group=sets.find(p.group)) for p in photos]

@@ -36,22 +36,24 @@ Model: TypeAlias = DecisionTreeClassifier | RandomForestClassifier
 @dataclass(frozen=True, slots=True)
 class Leak:
     """how: what was looked at. wears, badly: balanced accuracy (0-1) of mask against no_mask, and of incorrect against
-    the rest; None where there are too few groups. margin: from which distance to 0.5 on it is no accident, two
+    the rest; None where there are too few groups. margins: from which distance to 0.5 on each is no accident, two
     standard errors.
     """
 
     how: str
     wears: float | None
     badly: float | None
-    margin: float
+    margins: tuple[float, float]
 
     @property
-    def worst(self) -> float:
-        return max(v if v is not None else 0.5 for v in (self.wears, self.badly))
+    def told(self) -> float | None:
+        """The larger of the figures that are to be warned of; None where none is."""
+        figures = zip((self.wears, self.badly), self.margins, strict=True)
+        return max((v for v, margin in figures if v is not None and v >= max(WARN_FROM, 0.5 + margin)), default=None)
 
     @property
     def is_warned(self) -> bool:
-        return self.worst >= max(WARN_FROM, 0.5 + self.margin)
+        return self.told is not None
 
 
 def _size(rows: Sequence[FaceRow]) -> Columns:
@@ -91,11 +93,13 @@ class Question:
     """A class against others, over the rows that it is asked of, and how to ask it of unseen groups.
 
     asked: (n,) bool. is_it: (asked,) bool. folds: rows to learn from and to ask, or None where groups are too few.
+    margin: two standard errors of an answer by chance.
     """
 
     asked: npt.NDArray[np.bool_]
     is_it: npt.NDArray[np.bool_]
     folds: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]] | None
+    margin: float
 
     def answered(self, x: npt.NDArray[np.float64], model: Model) -> float | None:
         """Balanced accuracy, 0-1, of a model that saw only other groups. x: (n, columns)."""
@@ -110,10 +114,11 @@ def ask(rows: Sequence[FaceRow], label: str, among: Sequence[str]) -> Question:
     asked = np.array([r.label in among for r in rows], bool)
     is_it = np.array([r.label == label for r in rows if r.label in among], bool)
     groups = np.array([r.group for r in rows if r.label in among])
-    if min(len(set(groups[is_it])), len(set(groups[~is_it]))) < FEWEST_GROUPS:
-        return Question(asked, is_it, None)
+    fewest = min(len(set(groups[is_it])), len(set(groups[~is_it])))
+    if fewest < FEWEST_GROUPS:
+        return Question(asked, is_it, None, _margin(fewest))
     dealt = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(groups, is_it, groups)
-    return Question(asked, is_it, list(dealt))
+    return Question(asked, is_it, list(dealt), _margin(fewest))
 
 
 def find_leaks(rows: Sequence[FaceRow]) -> list[Leak]:
@@ -121,19 +126,21 @@ def find_leaks(rows: Sequence[FaceRow]) -> list[Leak]:
     measured = {how: np.array(of(rows), np.float64) for how, of in FEATURES.items()}
     differing = {how: x for how, x in measured.items() if len(x) and np.ptp(x, axis=0).any()}
     wears, badly = ask(rows, MASK, (MASK, NO_MASK)), ask(rows, INCORRECT, LABELS)
-    margin = _margin(rows)
-    leaks = [Leak(how, wears.answered(x, _tree()), badly.answered(x, _tree()), margin) for how, x in differing.items()]
+    margins = wears.margin, badly.margin
+    leaks = [Leak(how, wears.answered(x, _tree()), badly.answered(x, _tree()), margins) for how, x in differing.items()]
     together = [x for how, x in differing.items() if how != "source"]
     if len(together) > 1:
         x = np.concatenate(together, axis=1)
-        leaks.append(Leak(TOGETHER, wears.answered(x, _forest()), badly.answered(x, _forest()), margin))
+        leaks.append(Leak(TOGETHER, wears.answered(x, _forest()), badly.answered(x, _forest()), margins))
     return leaks
 
 
-def _margin(rows: Sequence[FaceRow]) -> float:
-    """Two standard errors of a balanced accuracy of 0.5, every group of the rarer class counted as one face."""
-    fewest = min(len({r.group for r in rows if r.label == label}) for label in (MASK, NO_MASK))
-    return float(2 * 0.5 / (2 * max(fewest, 1)) ** 0.5)
+def _margin(groups: int) -> float:
+    """Two standard errors of a balanced accuracy of 0.5 over this many groups of either side, each counted as one face.
+
+    groups: those of the rarer side.
+    """
+    return float(2 * 0.5 / (2 * max(groups, 1)) ** 0.5)
 
 
 def _tree() -> DecisionTreeClassifier:

@@ -7,6 +7,7 @@ scene or burst, near-duplicates. Labels are those of a model, in index order.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -32,7 +33,7 @@ class FaceRow:
     path: the context picture, relative to the manifest's folder. origin: the photo it was cut from, ``source/path``.
     label: one of ``LABELS``. split: ``train`` or ``held_out``.
     x, y, width, height: the face's box in pixels of the context picture.
-    found_by: the detector that gave the box, or ``given`` where only the publisher's box was to be had.
+    found_by: who gave the box: ``detector``, or ``given`` where only the publisher's box was to be had.
     shorter_px: shorter side of the box in the photo, before the context picture was scaled.
     landmarks: ten numbers (x and y of right eye, left eye, nose tip, corners of the mouth), or none.
     sha256: of the photo's bytes. phash: 64-bit perceptual hash of the face, hex.
@@ -101,9 +102,7 @@ def write_manifest(folder: Path, rows: Iterable[FaceRow]) -> None:
 
 def read_manifest(folder: Path) -> list[FaceRow]:
     """Every face of a prepared set. Raises InputMissing or DataError naming the line."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise InputMissing(f"no {MANIFEST} in {folder}: make a prepared set with `trainer prepare`")
+    path = _manifest(folder)
     with path.open(newline="", encoding="utf-8", errors=ODD_NAMES) as f:
         reader = csv.DictReader(f)
         missing = NEEDED - set(reader.fieldnames or ())
@@ -113,6 +112,19 @@ def read_manifest(folder: Path) -> list[FaceRow]:
     if not rows:
         raise DataError(f"{path} holds no face: prepare the set again")
     return rows
+
+
+def manifest_sha256(folder: Path) -> str:
+    """What tells one prepared set from another, 64 hex digits. Raises InputMissing where the folder is none."""
+    with _manifest(folder).open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def _manifest(folder: Path) -> Path:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputMissing(f"no {MANIFEST} in {folder}: make a prepared set with `trainer prepare`")
+    return path
 
 
 def _parse(line: dict[str, str], place: str) -> FaceRow:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from edge.records import Box
+from edge.sources.images import SUFFIXES, natural_key
 from trainer.whole import replace_file
 
 DROPPED: Final = "dropped.csv"
+PICTURES: Final = SUFFIXES | {".gif"}  # one of a single frame is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,16 @@ class Found:
 
     def drop(self, source: str, name: str, label: str, reason: str, detail: str = "") -> None:
         self.dropped.append(Dropped(f"{source}/{name}", source, label, reason, detail))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Every file at any depth, hidden ones and links that lead nowhere too, sorted as people number them."""
+    return sorted((p for p in folder.rglob("*") if p.is_file() or p.is_symlink()), key=natural_key)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Of ``files_in``, what is called like a picture."""
+    return [p for p in files_in(folder) if p.suffix.lower() in PICTURES]
 
 
 def drop(photo: Photo, reason: str, detail: str = "") -> Dropped:

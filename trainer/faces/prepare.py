@@ -50,16 +50,19 @@ def prepare(
 ) -> Prepared:
     """Make a prepared set in ``out``, an empty folder. Two runs with one seed give the same manifest.
 
-    tick: called once per picture. Raises UsageError for a source that is not there, DataError where there is no face
-    of both classes, DiskError.
+    share: of the faces held out; 0 makes a set to judge a model by, and one class is enough for that. tick: called once
+    per picture. Raises UsageError for a source that is not there, DataError where there is no face of both classes,
+    DiskError.
     """
     sources = sorted({p.source for p in found.photos})
     refuse_unknown_sources(held_out_sources, sources, "--held-out")
-    refuse_one_class([p.label for p in found.photos], "the photos")
+    if share:
+        refuse_one_class([p.label for p in found.photos], "the photos")
     faces, unread = cut_photos(found.photos, detector, out, tick)
     sifted = sift(faces)
     dropped = sorted([*found.dropped, *unread, *sifted.dropped], key=lambda d: (d.path, d.label, d.reason))
-    refuse_one_class([r.label for r in sifted.rows], "what is left of the photos", dropped)
+    if share or not sifted.rows:
+        refuse_one_class([r.label for r in sifted.rows], "what is left of the photos", dropped)
     rows = hold_out(sifted.rows, held_out_sources or sources, share, seed)
     refuse_straddling(rows)
     _forget({f.row.path for f in faces} - {r.path for r in rows}, out)
@@ -67,7 +70,7 @@ def prepare(
     write_sheets(out, rows, seed)
     write_dropped(out, dropped)
     write_manifest(out, rows)
-    return Prepared(rows, dropped, leaks, [*few_faces(rows), *leaking(leaks)])
+    return Prepared(rows, dropped, leaks, [*few_faces(rows), *leaking(leaks)] if share else [])
 
 
 def refuse_unknown_sources(names: Sequence[str], sources: Sequence[str], option: str) -> None:
@@ -83,7 +86,8 @@ def refuse_one_class(labels: Sequence[str], what: str, dropped: Sequence[Dropped
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(d.reason for d in dropped).most_common(4))
         raise DataError(
             f"{what} show no face labelled {' or '.join(missing)}{f' (dropped: {reasons})' if reasons else ''}: "
-            "a model needs both mask and no_mask, add photos of the other, or say --map WORD=LABEL"
+            "a model needs both mask and no_mask, add photos of the other, or say --map WORD=LABEL; "
+            "to judge a model by one class, --share 0"
         )
 
 
@@ -116,7 +120,7 @@ def interval_points(n: int, recall: float = 0.95) -> float:
 
 def leaking(leaks: Sequence[Leak]) -> list[str]:
     """A warning where something trivial predicts the class."""
-    told = sorted(((leak.worst, leak.how) for leak in leaks if leak.is_warned), reverse=True)
+    told = sorted(((leak.told, leak.how) for leak in leaks if leak.told is not None), reverse=True)
     if not told:
         return []
     return [

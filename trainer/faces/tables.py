@@ -8,15 +8,14 @@ import csv
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from edge.errors import DataError
 from edge.records import Box
-from edge.sources.images import images_in
 from trainer.faces.groups import join_bursts
 from trainer.faces.labels import Naming
-from trainer.faces.photos import Dropped, Found, Photo, drop
+from trainer.faces.photos import Dropped, Found, Photo, drop, pictures_in
 from trainer.faces.published import time_taken
 
 TABLE: Final = "labels.csv"
@@ -80,9 +79,8 @@ def _published(row: Mapping[str, str]) -> str:
 
 
 def _count_unnamed(found: Found, folder: Path, source: str) -> None:
-    named = {p.name for p in found.photos} | {d.path.removeprefix(f"{source}/") for d in found.dropped}
-    for below in sorted([folder, *(p for p in folder.rglob("*") if p.is_dir())]):
-        for path in images_in(below):
-            name = path.relative_to(folder).as_posix()
-            if name not in named:
-                found.drop(source, name, "", f"not named in {TABLE}")
+    named = {str(PurePosixPath(path)) for path in (*(p.origin for p in found.photos), *(d.path for d in found.dropped))}
+    for path in pictures_in(folder):
+        name = path.relative_to(folder).as_posix()
+        if f"{source}/{name}" not in named:
+            found.drop(source, name, "", f"not named in {TABLE}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,54 +10,112 @@ from xml.etree import ElementTree
 
 from edge.errors import DataError
 from edge.records import Box
-from edge.sources.images import images_in, natural_key
+from edge.sources.images import natural_key
 from trainer.faces.labels import Naming
-from trainer.faces.photos import Dropped, Found, Photo, drop
+from trainer.faces.photos import Dropped, Found, Photo, drop, pictures_in
 from trainer.faces.tables import BAD_BOX, read_box
 
-ANNOTATION_FOLDERS: Final = ("annotations",)
-PICTURE_FOLDERS: Final = ("images", "jpegimages", "annotations")
+ANNOTATIONS: Final = "annotations"
+SAY_NOTHING: Final = (ANNOTATIONS, "images", "jpegimages")  # folders that part annotations from pictures
 
 
 def annotation_files(folder: Path) -> list[Path]:
-    """The XML files of a source, in natural order; none where it is no VOC folder."""
-    return sorted((x for f in _folders(folder, ANNOTATION_FOLDERS) for x in f.glob("*.xml")), key=natural_key)
+    """The XML files in a source, and at any depth of its ``annotations/``; none where it is no VOC folder."""
+    below = [p for p in folder.iterdir() if p.is_dir() and p.name.lower() == ANNOTATIONS]
+    return sorted([*folder.glob("*.xml"), *(xml for f in below for xml in f.rglob("*.xml"))], key=natural_key)
 
 
-def _folders(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
-    """A source's folder and those in it of these names, in capitals or not."""
-    yield folder
-    yield from sorted(p for p in folder.iterdir() if p.is_dir() and p.name.lower() in names)
+class Pictures:
+    """The pictures of a source, and which of them an annotation is of.
+
+    Tools rename pictures and forget ``<filename>``, so the annotation's own name is the better witness: the picture of
+    that name is its, ``images/train/1.jpg`` of ``annotations/train/1.xml``. Only a picture that no annotation is called
+    after can be another's: one of that name in some other folder, or else the one that ``<filename>`` names.
+    """
+
+    def __init__(self, folder: Path, annotations: Sequence[Path]) -> None:
+        self._folder = folder
+        self._annotated = {self._place(xml) for xml in annotations}
+        self.all = pictures_in(folder)
+        self._at: dict[tuple[str, ...], list[Path]] = {}
+        self._free: dict[str, list[Path]] = {}  # by stem
+        self._named: dict[str, list[Path]] = {}
+        for path in self.all:
+            self._at.setdefault(self._place(path), []).append(path)
+            self._named.setdefault(path.name, []).append(path)
+            if self._is_free(path):
+                self._free.setdefault(path.stem, []).append(path)
+
+    def called_like(self, xml: Path) -> list[Path]:
+        """Pictures of an annotation's own name; two where they differ in their ending."""
+        return self._at.get(self._place(xml)) or self._free.get(xml.stem, [])
+
+    def of(self, xml: Path, filename: str) -> Path:
+        """The picture of an annotation that states this file name; one that is not there is the reader's to miss.
+
+        Raises DataError, whose text is the reason to drop it.
+        """
+        own, named = self.called_like(xml), self._named.get(filename, [])
+        if named and not any(path in own for path in named):
+            free = [path for path in named if self._is_free(path)]
+            if own or not free:
+                raise DataError(f"annotation names another picture: {xml.name} names {filename}")
+            own = free
+        meant = [path for path in own if path.name == filename] or own
+        if len(meant) > 1:
+            raise DataError(f"annotation may be of several pictures: {', '.join(map(self.name, meant))}")
+        return meant[0] if meant else self._folder / (filename or f"{xml.stem}.jpg")
+
+    def name(self, path: Path) -> str:
+        """A file's path inside the source."""
+        return path.relative_to(self._folder).as_posix()
+
+    def _is_free(self, path: Path) -> bool:
+        return self._place(path) not in self._annotated
+
+    def _place(self, path: Path) -> tuple[str, ...]:
+        """``("train", "1")`` of ``annotations/train/1.xml`` and of ``images/train/1.jpg``."""
+        folders = path.relative_to(self._folder).parent.parts
+        return (*(part for part in folders if part.lower() not in SAY_NOTHING), path.stem)
 
 
 def read_voc(folder: Path, source: str, naming: Naming) -> Found:
     """Every object of every annotation. Raises DataError where no annotation names a known label."""
     found = Found()
-    pictures = {p.name: p for f in _folders(folder, PICTURE_FOLDERS) for p in images_in(f)}
-    stems = {p.stem: p for p in pictures.values()}
+    annotations = annotation_files(folder)
+    pictures = Pictures(folder, annotations)
     used = set()
-    for xml in annotation_files(folder):
+    for xml in annotations:
         try:
-            root = ElementTree.parse(xml).getroot()
-        except (ElementTree.ParseError, ValueError, LookupError) as error:
-            found.drop(source, xml.relative_to(folder).as_posix(), "", "annotation cannot be read", str(error))
-            used.add(stems.get(xml.stem))
-            continue
-        named = Path((root.findtext("filename") or "").strip()).name
-        # Tools rename pictures and forget <filename>; the XML's own name is the better witness then.
-        path = pictures.get(named) or stems.get(xml.stem) or folder / (named or f"{xml.stem}.jpg")
+            root = _root(xml)
+            path = pictures.of(xml, Path((root.findtext("filename") or "").strip()).name)
+        except DataError as error:
+            reason, _, detail = str(error).partition(": ")
+            own = pictures.called_like(xml)
+            path = own[0] if len(own) == 1 else xml
+            found.drop(source, pictures.name(path), "", reason, detail)
+        else:
+            name = pictures.name(path)
+            for face in _faces(root, Photo(path, source, name, "", f"{source}:{name}"), naming):
+                found.add(face)
         used.add(path)
-        name = path.relative_to(folder).as_posix()
-        for face in _faces(root, Photo(path, source, name, "", f"{source}:{name}"), naming):
-            found.add(face)
-    for path in pictures.values():
+    for path in pictures.all:
         if path not in used:
-            found.drop(source, path.relative_to(folder).as_posix(), "", "no annotation")
+            found.drop(source, pictures.name(path), "", "no annotation")
     if not found.photos:
         words = sorted({d.label for d in found.dropped if d.label})
         seen = f"its objects are called {', '.join(words[:8])}" if words else "its annotations hold no object"
         raise DataError(f"{folder} has no face with a known label, {seen}: say which is which, as in --map NAME=mask")
     return found
+
+
+def _root(xml: Path) -> ElementTree.Element:
+    """Raises DataError, whose text is the reason to drop the picture."""
+    try:
+        return ElementTree.parse(xml).getroot()
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"annotation cannot be read: {xml.name}: {why}") from error
 
 
 def _faces(root: ElementTree.Element, photo: Photo, naming: Naming) -> Iterator[Photo | Dropped]:

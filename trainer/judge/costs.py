@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.errors import UsageError
 from trainer.faces.labels import LABELS
-from trainer.metrics import Floats, Ints, interval, resampled, score
+from trainer.metrics import MASK_AT, Floats, Ints, interval, resampled, score
 
 THRESHOLDS: Final = tuple(round(t, 2) for t in np.arange(0.01, 1.0, 0.01))
 
@@ -63,6 +63,11 @@ class Sweep:
     saving: float
     ci95: tuple[float, float]
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether masked and bare faces are there; of one class alone a threshold at the end is always cheapest."""
+        return not (math.isnan(self.used.mask_wrong) or math.isnan(self.used.bare_wrong))
+
 
 def sweep(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float, costs: Costs) -> Sweep:
     """p_mask: (n,) 0-1. labels: (n,) indices into ``LABELS``."""
@@ -91,7 +96,7 @@ def _saved(
 ) -> tuple[float, float]:
     """Interval of what the second threshold costs less than the first, both on the same redrawn groups."""
     of_class = np.eye(len(LABELS))[labels]
-    is_mask = labels == 0
+    is_mask = labels == MASK_AT
     first, second = (of_class * ((p_mask >= t) != is_mask)[:, None] for t in thresholds)
     draws = []
     for sums in resampled(np.hstack([of_class, first - second]), groups):

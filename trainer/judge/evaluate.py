@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from edge.errors import DataError
 from trainer.faces.crops import plain_crops
 from trainer.faces.labels import LABELS
-from trainer.faces.manifest import FaceRow, read_manifest
+from trainer.faces.manifest import FaceRow, read_manifest, refuse_straddling
 from trainer.judge import slices
 from trainer.judge.costs import Costs, Point, Sweep, sweep
 from trainer.judge.curves import Curve, Curves, curves
@@ -23,15 +24,12 @@ from trainer.metrics import (
     BARE_AT,
     MASK_AT,
     Bin,
-    Calibration,
     Floats,
     Ints,
     Score,
     bootstrap,
     calibration_diagram,
     expected_calibration_error,
-    probabilities,
-    score,
 )
 
 CHUNK: Final = 256
@@ -41,16 +39,30 @@ HIGH_ECE: Final = 0.05  # above it a p_mask cannot be taken at its word
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Shares 0-1, NaN where a class is absent. ci95: of balanced accuracy, whole groups drawn. slices: by name."""
+    """Shares 0-1, NaN where a class is absent. whole: all faces as one slice. slices: by name.
+
+    ci95: of balanced accuracy, as ``metrics.balanced_interval`` tells; NaN also where a class has less than two groups.
+    """
 
     model: str
-    n: int
     threshold: float
-    score: Score
     ece: float
     ci95: tuple[float, float]
-    counts: tuple[int, ...]
+    whole: Slice
     slices: dict[str, Slice]
+
+    @property
+    def n(self) -> int:
+        return self.whole.n
+
+    @property
+    def score(self) -> Score:
+        return self.whole.score
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Faces by label, in the order of ``LABELS``."""
+        return self.whole.counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +83,10 @@ class Detail:
 
 
 def faces(folder: Path, split: str) -> list[FaceRow]:
-    """Rows of one split of a prepared set, or of ``all``."""
-    rows = [r for r in read_manifest(folder) if split in ("all", r.split)]
+    """Rows of one split of a prepared set, or of ``all``; a set in which a group straddles the split is refused."""
+    every = read_manifest(folder)
+    refuse_straddling(every)
+    rows = [r for r in every if split in ("all", r.split)]
     if not rows:
         raise DataError(f"{folder} has no face in split {split!r}: choose another with --split")
     return rows
@@ -95,37 +109,25 @@ def true_labels(rows: Sequence[FaceRow]) -> Ints:
     return np.array([r.label_index for r in rows])
 
 
-def report(  # noqa: PLR0917 - what trainer.ship hands over, in its order
-    name: str,
-    logits: Floats,
-    rows: Sequence[FaceRow],
-    calibration: Calibration,
-    threshold: float,
-    looks: Sequence[Look] = (),
-) -> Report:
-    """logits: (n, labels) of ``rows``. looks: of the same rows; without them no slice is cut by pixels."""
-    return report_of(name, probabilities(logits, calibration), rows, threshold, looks)
-
-
 def report_of(
     name: str, shares: Floats, rows: Sequence[FaceRow], threshold: float, looks: Sequence[Look] = ()
 ) -> Report:
     """shares: (n, labels) probabilities, of one calibration or of ``metrics.cross_calibrated``."""
-    p_mask, labels = shares[:, MASK_AT], true_labels(rows)
+    p_mask, labels, groups = shares[:, MASK_AT], true_labels(rows), [r.group for r in rows]
     return Report(
         model=name,
-        n=len(rows),
         threshold=threshold,
-        score=score(p_mask, labels, threshold),
         ece=expected_calibration_error(p_mask, labels),
-        ci95=bootstrap(p_mask, labels, [r.group for r in rows], threshold),
-        counts=tuple(int((labels == i).sum()) for i in range(len(LABELS))),
+        ci95=bootstrap(p_mask, labels, groups, threshold),
+        whole=slices.measure(p_mask, labels, groups, threshold),
         slices=slices.cut(p_mask, labels, rows, threshold, looks),
     )
 
 
-def detail_of(shares: Floats, rows: Sequence[FaceRow], said: Report, costs: Costs) -> Detail:
-    """shares: (n, labels) probabilities, those that ``said`` was made of."""
+def detail_of(
+    shares: Floats, rows: Sequence[FaceRow], said: Report, costs: Costs, notes: tuple[str, ...] = ()
+) -> Detail:
+    """shares: (n, labels) probabilities, those that ``said`` was made of. notes: that come before its own."""
     p_mask, labels = shares[:, MASK_AT], true_labels(rows)
     called = np.where(p_mask >= said.threshold, MASK_AT, BARE_AT + shares[:, BARE_AT:].argmax(axis=1))
     drawn = curves(p_mask, labels)
@@ -135,7 +137,7 @@ def detail_of(shares: Floats, rows: Sequence[FaceRow], said: Report, costs: Cost
         curves=drawn,
         diagram=calibration_diagram(p_mask, labels),
         sweep=sweep(p_mask, labels, [r.group for r in rows], said.threshold, costs),
-        notes=tuple(_notes(said, drawn)),
+        notes=(*notes, *_notes(said, drawn)),
     )
 
 
@@ -150,6 +152,8 @@ def _notes(said: Report, drawn: Curves) -> Iterator[str]:
     absent = [label for label, n in zip(LABELS, said.counts, strict=True) if not n]
     if absent:
         yield f"no face is {' or '.join(absent)}: what would need them is left out"
+    if math.isnan(said.ci95[0]) and not math.isnan(said.score.balanced):
+        yield "no interval of balanced accuracy: a class has fewer than two groups (people or scenes)"
     if drawn.roc is None:
         yield "ROC and precision-recall need masked and bare faces: they are undefined here"
     if said.ece > HIGH_ECE:
@@ -157,20 +161,22 @@ def _notes(said: Report, drawn: Curves) -> Iterator[str]:
     thin = slices.thin(said.slices)
     if thin:
         yield f"fewer than {slices.FEW} faces of a class in {len(thin)} slices: read their intervals, not their shares"
+    if any(name.startswith("skin:") for name in said.slices):
+        yield "skin tone is a proxy, read from the pixels: light and white balance disturb it"
 
 
 def as_json(r: Report) -> dict[str, Any]:
     """The contract's object; NaN (a class that is not there) becomes null."""
-    recalls = (r.score.mask_right, r.score.bare_right, 1 - r.score.incorrect_called_mask)
+    each = zip(LABELS, r.counts, slices.shares_right(r.score), slices.intervals_right(r.whole), strict=True)
     return {
         "model": r.model,
         "n": r.n,
         "balanced_accuracy": number(r.score.balanced),
         "ci95": [number(v) for v in r.ci95],
         "per_class": {
-            label: {"count": count, "n": count, "recall": number(recall)}
-            for label, count, recall in zip(LABELS, r.counts, recalls, strict=True)
-            if count
+            label: {"count": n, "n": n, "recall": number(recall), "ci95": [number(end) for end in ends]}
+            for label, n, recall, ends in each
+            if n
         },
         "incorrect_called_mask": number(r.score.incorrect_called_mask),
         "ece": number(r.ece),
@@ -199,9 +205,9 @@ def detail_as_json(d: Detail) -> dict[str, Any]:
             "costs": {"masked_called_no_mask": 1.0, "bare_called_mask": d.sweep.costs.missed}
             | {"badly_worn_called_mask": d.sweep.costs.worn},
             "used": _point(d.sweep.used),
-            "cheapest": _point(d.sweep.cheapest),
-            "saving": number(d.sweep.saving),
-            "saving_ci95": [number(v) for v in d.sweep.ci95],
+            "cheapest": _point(d.sweep.cheapest) if d.sweep.is_choice else None,
+            "saving": number(d.sweep.saving) if d.sweep.is_choice else None,
+            "saving_ci95": [number(v) if d.sweep.is_choice else None for v in d.sweep.ci95],
             "points": [_point(p) for p in d.sweep.points],
         },
         "notes": list(d.notes),

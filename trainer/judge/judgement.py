@@ -13,6 +13,7 @@ from trainer.judge.evaluate import Detail, Report, answers, as_json, detail_as_j
 from trainer.judge.looks import Look, looks
 from trainer.judge.mistakes import Mistake, mistakes
 from trainer.judge.models import Judged
+from trainer.judge.origins import notes
 from trainer.metrics import MASK_AT, Floats, probabilities
 
 
@@ -52,4 +53,5 @@ def judge(
     logits = answers(model, folder, rows, tick)
     shares = probabilities(logits, model.calibration)
     said = report_of(model.name, shares, rows, model.threshold, seen)
-    return Judgement(model, folder, rows, seen, logits, shares, said, detail_of(shares, rows, said, costs))
+    detail = detail_of(shares, rows, said, costs, tuple(notes(model.origin, folder, rows)))
+    return Judgement(model, folder, rows, seen, logits, shares, said, detail)

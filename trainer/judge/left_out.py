@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,14 +19,17 @@ from trainer.judge.slices import number
 from trainer.judge.tables import share
 from trainer.learn import runs
 from trainer.learn.recipes import MOBILENET_V2
-from trainer.metrics import MASK_AT, Floats, Score, balanced_draws, interval, probabilities, score
+from trainer.metrics import MASK_AT, Floats, Score, balanced_interval, interval, probabilities, recall_draws, score
+
+FEW_GROUPS: Final = "a class has fewer than two groups (people or scenes)"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One run on the faces of its left-out sources, uncalibrated, threshold one half.
 
-    sources: joined with ``+``. counts: faces by label. draws: balanced accuracies of redrawn groups (bootstrap).
+    sources: joined with ``+``. counts: faces by label. draws: (n,) balanced accuracies of redrawn groups (bootstrap).
+    ci95: of balanced accuracy, as ``metrics.balanced_interval`` tells.
     """
 
     run: str
@@ -36,10 +39,7 @@ class Cell:
     counts: tuple[int, ...]
     score: Score
     draws: Floats
-
-    @property
-    def ci95(self) -> tuple[float, float]:
-        return interval(self.draws)
+    ci95: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,12 @@ class Table:
 
     def cell(self, sources: str, recipe: str) -> Cell | None:
         return next((c for c in self.cells if (c.sources, c.recipe) == (sources, recipe)), None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        few = {c.sources for c in self.cells if np.isnan(c.ci95[0]) and not np.isnan(c.score.balanced)}
+        without = [f"no interval for {s} and none for a mean with it: {FEW_GROUPS}" for s in sorted(few)]
+        return (*without, *self.skipped)
 
 
 def _ours_first(cell: Cell) -> tuple[bool, str]:
@@ -127,7 +133,8 @@ def judge_run(path: Path, data: Path) -> Cell:
     rows = faces_left_out(data, sources)
     model = open_run(path)
     p_mask = probabilities(answers(model, data, rows), model.calibration)[:, MASK_AT]
-    labels = true_labels(rows)
+    labels, groups = true_labels(rows), [r.group for r in rows]
+    draws = recall_draws(p_mask, labels, groups, model.threshold)
     return Cell(
         run=path.name,
         recipe=settings.recipe,
@@ -135,7 +142,8 @@ def judge_run(path: Path, data: Path) -> Cell:
         sources="+".join(sources),
         counts=tuple(int((labels == i).sum()) for i in range(len(LABELS))),
         score=score(p_mask, labels, model.threshold),
-        draws=balanced_draws(p_mask, labels, [r.group for r in rows], model.threshold),
+        draws=draws.mean(axis=1),
+        ci95=balanced_interval(draws, p_mask, labels, groups, model.threshold),
     )
 
 
@@ -167,8 +175,16 @@ def means(cells: Sequence[Cell]) -> list[Mean]:
 
 def _mean_of(recipe: str, cells: Sequence[Cell]) -> Mean:
     shares = np.array([_numbers(c.score) for c in cells])
-    draws = np.mean([c.draws for c in cells], axis=0)
-    return Mean(recipe, tuple(c.sources for c in cells), Score(*map(_mean, shares.T)), interval(draws))
+    said = Score(*map(_mean, shares.T))
+    return Mean(recipe, tuple(c.sources for c in cells), said, _interval_of_mean(said.balanced, cells))
+
+
+def _interval_of_mean(balanced: float, cells: Sequence[Cell]) -> tuple[float, float]:
+    """By bootstrap, and no narrower than the rows' own intervals make it: sources are independent, so what their ends
+    lie off adds up by squares (Zou and Donner, 2008). NaN where a row has none."""
+    reach = np.sqrt((np.array([np.subtract(c.ci95, c.score.balanced) for c in cells]) ** 2).sum(axis=0)) / len(cells)
+    low, high = interval(np.mean([c.draws for c in cells], axis=0))
+    return float(np.minimum(low, balanced - reach[0])), float(np.maximum(high, np.minimum(1, balanced + reach[1])))
 
 
 def _numbers(s: Score) -> tuple[float, ...]:
@@ -191,6 +207,7 @@ def as_json(table: Table) -> dict[str, Any]:
         ],
         "means": [{"recipe": m.recipe, "over": list(m.sources)} | _shares(m.score, m.ci95) for m in table.means],
         "skipped": list(table.skipped),
+        "notes": list(table.notes),
     }
 
 
@@ -217,7 +234,7 @@ def as_lines(table: Table) -> Iterator[str]:
     yield "badly worn: share called mask; each run uncalibrated at threshold 0.5; the mean is over: " + (
         ", ".join(table.means[0].sources) if table.means else "nothing that all recipes share"
     )
-    for sentence in table.skipped:
+    for sentence in table.notes:
         yield f"note: {sentence}"
 
 

@@ -52,14 +52,19 @@ def mistakes(p_mask: Floats, rows: Sequence[FaceRow], threshold: float, most: in
 
 def write_sheet(path: Path, found: Sequence[Mistake], folder: Path, model: Judged) -> None:
     """Draw the mistakes into one JPEG or PNG. Raises OutputError where it cannot be made there, or DiskError."""
-    if path.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-        raise OutputError(f"{path} is to be a picture: name it .jpg or .png")
-    if not path.parent.is_dir():
-        raise OutputError(f"no folder {path.parent} to put {path.name} into: make it first")
+    refuse_place(path)
     crops = plain_crops(folder, [m.row for m in found], model.margin, model.size_px)
     picture = sheet(found, crops)
     kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
     replace_file(path, lambda beside: picture.save(beside, kind, quality=92))
+
+
+def refuse_place(path: Path) -> None:
+    """Said before the long work, not after it."""
+    if path.suffix.lower() not in (".jpg", ".jpeg", ".png") or path.is_dir():
+        raise OutputError(f"{path} is to be a picture: name it .jpg or .png")
+    if not path.parent.is_dir():
+        raise OutputError(f"no folder {path.parent} to put {path.name} into: make it first")
 
 
 def sheet(found: Sequence[Mistake], crops_rgb: ImageU8) -> Image:

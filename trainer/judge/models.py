@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ from edge.errors import DataError, InputMissing
 from edge.interpreter import Interpreter, Tensor
 from edge.records import ImageU8
 from trainer.faces.labels import LABELS
-from trainer.learn import fit, network, runs
+from trainer.judge import origins
+from trainer.judge.origins import Origin
+from trainer.learn import kept, network, runs
 from trainer.metrics import Calibration, Floats
 
 DEFAULT_MARGIN: Final = 0.2  # of a bare .tflite file, which does not say
@@ -39,6 +41,7 @@ class Judged:
     calibration: Calibration
     threshold: float
     logits: Callable[[ImageU8], Floats]
+    origin: Origin = field(default_factory=Origin)
 
 
 def open_model(path: Path) -> Judged:
@@ -62,22 +65,23 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _bundle(path: Path) -> Judged:
-    bundle = _read_bundle(path)
+    bundle, training = _read_bundle(path)
     if bundle.labels != LABELS:
         raise DataError(f"{path} has labels {bundle.labels}; only {LABELS} can be judged by this version")
     calibration = Calibration(bundle.calibration.temperature, bundle.calibration.bias)
     answer = _answers(Interpreter(bundle.model))
-    return Judged(bundle.tag, bundle.input.shape[1], bundle.crop_margin, calibration, bundle.threshold, answer)
+    made_of = origins.of_bundle(training)
+    return Judged(bundle.tag, bundle.input.shape[1], bundle.crop_margin, calibration, bundle.threshold, answer, made_of)
 
 
-def _read_bundle(path: Path) -> Bundle:
-    """As ``edge`` reads it, and float bundles too, which it refuses to run."""
+def _read_bundle(path: Path) -> tuple[Bundle, Any]:
+    """As ``edge`` reads it, and float bundles too, which it refuses to run; and what it tells of its training."""
     manifest, tag, files = verify_bundle(path)
     try:
         if manifest["input"]["dtype"] != "float32":
-            return load_bundle(path)
+            return load_bundle(path), manifest.get("training")
         labels = tuple(files["labels.txt"].decode(errors="replace").splitlines())
-        return read_manifest(path, manifest, tag, labels, files[SHIPPED])
+        return read_manifest(path, manifest, tag, labels, files[SHIPPED]), manifest.get("training")
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}: export it again") from error
 
@@ -128,5 +132,6 @@ def dequantise(raw: npt.NDArray[Any], output: Tensor) -> Floats:
 
 def open_run(path: Path) -> Judged:
     """The float network that a run keeps, uncalibrated."""
-    kept = fit.open_run(path)
-    return Judged(f"{path.resolve().name} (float)", kept.size_px, kept.margin, Calibration(), 0.5, kept.logits)
+    own, made_of = kept.open_run(path), origins.of_run(runs.read_run(path))
+    name = f"{path.resolve().name} (float)"
+    return Judged(name, own.size_px, own.margin, Calibration(), 0.5, own.logits, made_of)

@@ -23,7 +23,7 @@ from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, read_manifest
 from trainer.judge import charts, left_out
 from trainer.judge.evaluate import AT_A_DOOR, agreement, class_weights, true_labels
 from trainer.judge.judgement import Judgement
-from trainer.judge.slices import FEW, KINDS, Slice, shares_right
+from trainer.judge.slices import FEW, KINDS, Slice, intervals_right, shares_right
 from trainer.judge.tables import saving
 from trainer.learn.runs import Run
 from trainer.metrics import (
@@ -45,7 +45,8 @@ LOWEST: Final = 0.5  # where the axis of the slices' bars begins
 @dataclass(frozen=True, slots=True)
 class Material:
     """What a page is made of. shown: the judgement that it is about. beside: the float run's where ``shown`` is a
-    bundle's, of the same faces. left_out: the table of other runs, or None. pictures: whether faces are shown."""
+    bundle's, of the same faces and read with its calibration. left_out: the table of other runs, or None.
+    pictures: whether faces are shown."""
 
     run: Run
     shown: Judgement
@@ -82,7 +83,7 @@ def page(material: Material) -> str:
 
 def content(material: Material) -> dict[str, Any]:
     """What the template is given, by the names that it uses."""
-    shown = material.shown
+    shown, (diagram, ece) = material.shown, other_half(material.shown)
     return {
         "version": __version__,
         "made": datetime.now(UTC).strftime("%d %B %Y"),
@@ -94,13 +95,13 @@ def content(material: Material) -> dict[str, Any]:
         "interval": interval_words(shown),
         "plainly": list(plainly(shown)),
         "weak": list(weak_spots(shown)),
-        "warnings": list(warnings(material)),
+        "warnings": [f"{note[0].upper()}{note[1:]}." for note in shown.detail.notes],
         "classes": class_rows(shown),
         "slices": slice_tables(shown),
         "few": FEW,
         "saving": saving(shown.detail.sweep),
-        "pictures_of": picture_charts(material),
-        "calibration": calibration_words(shown),
+        "pictures_of": picture_charts(material, diagram),
+        "calibration": calibration_words(shown, ece),
         "comparison": comparison(material),
         "left_out": material.left_out,
         "settings": settings_rows(material.run),
@@ -127,7 +128,9 @@ def spoken(name: str) -> str:
 
 def interval_words(shown: Judgement) -> str:
     low, high = shown.report.ci95
-    return "no interval: one class only" if math.isnan(low) else f"95% interval {percent(low)} to {percent(high)}"
+    if math.isnan(shown.report.score.balanced):
+        return "none: it needs masked and bare faces"
+    return "no interval: too few groups" if math.isnan(low) else f"95% interval {percent(low)} to {percent(high)}"
 
 
 def plainly(shown: Judgement) -> Iterator[dict[str, Any]]:
@@ -149,39 +152,13 @@ def weak_spots(shown: Judgement) -> Iterator[dict[str, Any]]:
     found = []
     overall = shares_right(shown.report.score)
     for name, own in shown.report.slices.items():
-        for i, (share, (low, high)) in enumerate(zip(shares_right(own.score), right_intervals(own), strict=True)):
+        for i, (share, (low, high)) in enumerate(zip(shares_right(own.score), intervals_right(own), strict=True)):
             if own.is_weak(i, overall[i]):
                 found.append((overall[i] - share, name, LABELS[i], share, low, high, own.counts[i]))
     for _, name, label, share, low, high, n in sorted(found, reverse=True):
         kind, _, word = name.partition(":")
         named = {"kind": spoken(kind).replace("face px", "face size, px"), "word": spoken(word)}
         yield named | {"label": SPOKEN[label], "share": share, "low": low, "high": high, "n": n}
-
-
-def right_intervals(own: Slice) -> tuple[tuple[float, float], ...]:
-    """Of ``slices.shares_right``: the interval of badly worn masks turned to those that are told right."""
-    mask, bare, (low, high) = own.ci95
-    return mask, bare, (1 - high, 1 - low)
-
-
-def warnings(material: Material) -> Iterator[str]:
-    """What a reader must know before believing a figure."""
-    division, shown = material.run.division, material.shown
-    if division.selecting and division.judged_on == "held_out":
-        yield "The best epoch was chosen on held-out faces of the same kind: the figures are a little flattered."
-    elif division.selecting and {r.source for r in shown.rows} & set(division.unseen):
-        yield f"The best epoch was chosen on faces of {', '.join(division.unseen)}, which are among the faces judged."
-    seen = sum(r.split == TRAIN for r in shown.rows)
-    if seen:
-        yield f"{seen} of the faces judged are training faces: a model knows what it was trained on."
-    known = sum(r.source not in (*division.unseen, *division.leave_out) for r in shown.rows)
-    if known and material.left_out is None:
-        yield (
-            f"{known:,} of the {len(shown.rows):,} faces judged come from sources that the model was trained on, "
-            "though from other people and scenes. At a new place it will do worse; how much worse, a "
-            "leave-one-source-out table would tell (--left-out-runs)."
-        )
-    yield from (note[0].upper() + note[1:] + "." for note in shown.detail.notes)
 
 
 def class_rows(shown: Judgement) -> list[dict[str, Any]]:
@@ -217,7 +194,7 @@ def slice_tables(shown: Judgement) -> list[dict[str, Any]]:
 
 def bar(own: Slice, i: int, overall: float) -> dict[str, Any] | None:
     """A share with its interval and the share of all faces beside it, as places on an axis from ``LOWEST`` to 1."""
-    share, (low, high) = shares_right(own.score)[i], right_intervals(own)[i]
+    share, (low, high) = shares_right(own.score)[i], intervals_right(own)[i]
     if math.isnan(share):
         return None
     return {
@@ -239,8 +216,8 @@ def _place(share: float) -> float:
     return round(100 * max(0.0, (share - LOWEST) / (1 - LOWEST)), 2)
 
 
-def picture_charts(material: Material) -> dict[str, str]:
-    """Every chart as an SVG; those without anything to show are empty."""
+def picture_charts(material: Material, on_other_faces: list[Bin]) -> dict[str, str]:
+    """Every chart as an SVG; those without anything to show are empty. on_other_faces: of ``other_half``."""
     detail, figures = material.shown.detail, material.run.figures
     return {
         "loss": charts.loss(material.run) if figures else "",
@@ -248,8 +225,8 @@ def picture_charts(material: Material) -> dict[str, str]:
         "roc": charts.roc(detail.curves) if detail.curves.roc or detail.curves.roc_badly_worn else "",
         "precision_recall": charts.precision_recall(detail.curves) if detail.curves.precision_recall else "",
         "wrong": charts.wrong_by_threshold(detail.sweep),
-        "cost": charts.cost_by_threshold(detail.sweep),
-        "calibration": charts.calibration(detail.diagram, other_half(material.shown)[0]),
+        "cost": charts.cost_by_threshold(detail.sweep) if detail.sweep.is_choice else "",
+        "calibration": charts.calibration(detail.diagram, on_other_faces),
     }
 
 
@@ -261,10 +238,14 @@ def other_half(shown: Judgement) -> tuple[list[Bin], float]:
     return calibration_diagram(p_mask, labels), expected_calibration_error(p_mask, labels)
 
 
-def calibration_words(shown: Judgement) -> dict[str, Any]:
+def calibration_words(shown: Judgement, on_other_faces: float) -> dict[str, Any]:
     c = shown.model.calibration
-    used = f"temperature {c.temperature:g}, bias of mask {c.bias[0]:g}" if c.temperature != 1 or any(c.bias) else "none"
-    return {"used": used, "ece": shown.report.ece, "other_half": other_half(shown)[1]}
+    used = (
+        f"temperature {c.temperature:g}, bias of mask {c.bias[MASK_AT]:g}"
+        if c.temperature != 1 or any(c.bias)
+        else "none"
+    )
+    return {"used": used, "ece": shown.report.ece, "other_half": on_other_faces}
 
 
 def comparison(material: Material) -> dict[str, Any] | None:

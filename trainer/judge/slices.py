@@ -27,8 +27,8 @@ KINDS: Final = {
     "face_px": "Size of the face: shorter side of its box, in pixels of the photo",
     "sharpness": "Sharpness, as the device measures it: blurred faces do not vote there",
     "light": "Light on the face: mean luma of 255, dark below 70, dim below 110, bright from 170 on",
-    "skin": "Skin tone as pictured: by the Individual Typology Angle of the skin about the eyes; light and white "
-    "balance disturb it, so that it tells dark faces in the picture rather than dark skin",
+    "skin": "Skin tone as pictured: a proxy by the Individual Typology Angle of the skin about the eyes; light and "
+    "white balance disturb it, so that it tells dark faces in the picture rather than dark skin",
     "mask_colour": "Colour of the mask: median colour about the mouth of masked and badly worn faces",
     "bare": "Bare faces with something that may be taken for a mask: as flagged by eye; a face may be in several",
     "badly_worn": "A mask that leaves nose or mouth bare: to be called no_mask",
@@ -129,6 +129,12 @@ def _there(name: str, which: Sequence[bool]) -> Iterator[tuple[str, Which]]:
 def shares_right(s: Score) -> tuple[float, float, float]:
     """What is right of each class, in the order of ``LABELS``: of badly worn masks those not called mask."""
     return s.mask_right, s.bare_right, 1 - s.incorrect_called_mask
+
+
+def intervals_right(cut_out: Slice) -> tuple[tuple[float, float], ...]:
+    """Of ``shares_right``: the interval of badly worn masks turned to those that are told right."""
+    mask, bare, (low, high) = cut_out.ci95
+    return mask, bare, (1 - high, 1 - low)
 
 
 def as_json(cut_out: Slice) -> dict[str, Any]:

@@ -11,12 +11,11 @@ from trainer.judge.curves import Curve
 from trainer.judge.evaluate import Detail, Report
 from trainer.judge.slices import Slice
 
-SWEPT = tuple(round(0.1 * i, 1) for i in range(1, 10))  # thresholds that are printed, of all that were tried
+SWEPT = (0.1, 0.3, 0.5, 0.7, 0.9)  # thresholds that are printed, of all that were tried
 
 
 def as_lines(said: Report, detail: Detail) -> Iterator[str]:
-    low, high = said.ci95
-    yield f"{said.model}: {said.n} faces, balanced {share(said.score.balanced)} (95%: {share(low)} to {share(high)})"
+    yield f"{said.model}: {said.n} faces, {balanced(said)}"
     roc, precision = detail.curves.roc, detail.curves.precision_recall
     yield f"ECE {said.ece:.3f}, ROC AUC {area(roc)}, average precision {area(precision)}"
     yield ""
@@ -27,6 +26,15 @@ def as_lines(said: Report, detail: Detail) -> Iterator[str]:
     yield from slice_lines(said)
     for note in detail.notes:
         yield f"note: {note}"
+
+
+def balanced(said: Report) -> str:
+    """Balanced accuracy with its interval, or why there is none."""
+    if math.isnan(said.score.balanced):
+        return "no balanced accuracy: it needs masked and bare faces"
+    low, high = said.ci95
+    ends = "no interval" if math.isnan(low) else f"95%: {share(low)} to {share(high)}"
+    return f"balanced {share(said.score.balanced)} ({ends})"
 
 
 def confusion(detail: Detail) -> Iterator[str]:
@@ -43,7 +51,7 @@ def swept(sweep: Sweep) -> Iterator[str]:
     )
     yield f"{'':24}{'mask right':>12}{'bare right':>12}{'badly worn called mask':>25}{'cost':>9}"
     shown = {p.threshold: p for p in sweep.points if p.threshold in SWEPT}
-    marked = shown | {sweep.cheapest.threshold: sweep.cheapest, sweep.used.threshold: sweep.used}
+    marked = shown | {p.threshold: p for p in (sweep.used, *[sweep.cheapest] * sweep.is_choice)}
     for threshold in sorted(marked):
         yield point_line(marked[threshold], sweep)
     yield saving(sweep)
@@ -51,7 +59,7 @@ def swept(sweep: Sweep) -> Iterator[str]:
 
 def point_line(p: Point, sweep: Sweep) -> str:
     mark = "in use" if p == sweep.used else ""
-    if p == sweep.cheapest:
+    if p == sweep.cheapest and sweep.is_choice:
         mark = f"{mark}, cheapest" if mark else "cheapest"
     shares = f"{share(1 - p.mask_wrong):>12}{share(1 - p.bare_wrong):>12}{share(p.incorrect_wrong):>25}"
     return f"{p.threshold:<8.3g}{mark:16}{shares}{p.cost:>9.4f}"
@@ -59,6 +67,8 @@ def point_line(p: Point, sweep: Sweep) -> str:
 
 def saving(sweep: Sweep) -> str:
     """One sentence on what the cheapest threshold would save."""
+    if not sweep.is_choice:
+        return "no threshold can be chosen on these faces: that needs masked and bare ones"
     if sweep.used == sweep.cheapest:
         return f"no threshold is cheaper on these faces than the one in use, {sweep.used.threshold:g}"
     low, high = sweep.ci95
@@ -72,14 +82,9 @@ def saving(sweep: Sweep) -> str:
 def slice_lines(said: Report) -> Iterator[str]:
     """Every slice with its shares and, in brackets, their 95 % intervals."""
     yield f"{'slice':30}{'faces':>7}{'mask right':>22}{'bare right':>22}{'badly worn called mask':>26}"
-    yield slice_line("all", said.n, said.score.mask_right, said.score.bare_right, said.score.incorrect_called_mask)
-    for name, each in said.slices.items():
-        yield slice_line(name, each.n, *with_intervals(each))
-
-
-def slice_line(name: str, n: int, mask: float | str, bare: float | str, worn: float | str) -> str:
-    cells = [cell if isinstance(cell, str) else share(cell) for cell in (mask, bare, worn)]
-    return f"{name:30}{n:>7}{cells[0]:>22}{cells[1]:>22}{cells[2]:>26}"
+    for name, each in {"all": said.whole, **said.slices}.items():
+        mask, bare, worn = with_intervals(each)
+        yield f"{name:30}{each.n:>7}{mask:>22}{bare:>22}{worn:>26}"
 
 
 def with_intervals(each: Slice) -> Sequence[str]:

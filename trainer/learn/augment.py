@@ -36,7 +36,7 @@ class Strength:
     shift: float = 0.07  # standard deviation of the detector's box
     scale: float = 0.11  # standard deviation of the log of its size
     dye: float = 0.15  # of worn masks get another cloth
-    occlude_bare: float = 0.36
+    occlude_bare: float = 0.42
     occlude_mask: float = 0.06
     tilt: float = 0.25  # are seen from above, a few from below
     backlit: float = 0.08

@@ -46,7 +46,7 @@ DOUBTFUL_FACTOR: Final = 0.4
 TRANSPLANTED: Final = ("transplants", "both")  # values of ``pasted``
 DRAWN: Final = ("drawn", "both")
 Made = tuple[ImageU8, Box, Sequence[tuple[float, float]]]  # a picture, its face's box, landmarks or none
-AHEAD: Final = 4  # batches made ahead of the network
+AHEAD: Final = 4  # batches made ahead of the network, or two for each worker process
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,7 @@ class Feed:
         self._batch_size = batch_size
         self._draws = draws
         self._shard = shard
+        self._ahead = max(AHEAD, 2 * workers)
         with deaf_to_interrupts():
             self._pool = ProcessPoolExecutor(
                 workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(rows, recipe)
@@ -224,7 +225,7 @@ class Feed:
             first, end = self._own(start, min(start + self._batch_size, count))
             indices = [int(i) for i in places[first:end]]
             waiting.append(self._pool.submit(_batch_in_worker, indices, epoch, first))
-            if len(waiting) > AHEAD:
+            if len(waiting) > self._ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

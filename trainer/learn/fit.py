@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edge.errors import DataError
 from edge.records import ImageU8
-from trainer.faces.crops import plain_crops
-from trainer.faces.manifest import FaceRow
+from trainer.faces.manifest import manifest_sha256
 from trainer.learn import head, network
-from trainer.learn.division import NONE, Parts, describe_division, divided
-from trainer.learn.draws import Feed, Recipe
+from trainer.learn.division import Parts, describe_division, divided
+from trainer.learn.draws import Feed
 from trainer.learn.interrupts import Interrupts
 from trainer.learn.judging import judged_figures
+from trainer.learn.kept import answering, crops_of
 from trainer.learn.learner import Learner
 from trainer.learn.recipes import PLANS
-from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.learn.recipes.plan import Batches, Plan
 from trainer.learn.runs import (
     BEST,
@@ -35,14 +33,15 @@ from trainer.learn.runs import (
     Settings,
     begin,
     describe,
+    make_folder,
     read_run,
+    refuse_other_set,
+    refuse_seen,
     write_run,
 )
 from trainer.learn.strategies import Strategy, open_strategy, plain_errors, shard
-from trainer.metrics import Floats
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-JUDGED_AT_ONCE: Final = 64
 
 
 @contextmanager
@@ -118,8 +117,10 @@ def _train(run: Run, folder: Path, strategy: Strategy, telling: Telling, *, work
     session = _open(run, folder, strategy, telling)
     with strategy.scope():
         model = _network(session)
+    if session.writes:
+        make_folder(folder)
     session.record(session.run)  # not before there is something to go on with
-    telling.say(describe_division(session.parts, settings.unseen if session.plan.selects else (NONE,)))
+    telling.say(describe_division(session.run.division))
     feed = session.plan.feed(settings, session.parts.training, workers, shard(strategy))
     with feed, _leaving_weights(session, model):
         if session.plan.has_head_phase and not settings.start_from and not session.run.figures:
@@ -132,18 +133,15 @@ def _open(run: Run, folder: Path, strategy: Strategy, telling: Telling) -> Sessi
     """Divide the faces, cut those that judge. Raises DataError where a resumed run's faces are no longer the same."""
     settings, plan = run.settings, PLANS[run.settings.recipe]
     data = Path(settings.data)
-    parts = divided(data, settings.unseen if plan.selects else _named(settings.unseen), settings.leave_out)
-    division = replace(parts.division, selecting=parts.division.selecting and plan.selects)
-    parts = replace(parts, division=division)
-    if run.figures and run.division != division:
+    refuse_other_set(run, data)
+    parts = divided(data, settings.unseen, settings.leave_out, may_select=plan.selects)
+    if run.figures and run.division != parts.division:
         raise DataError(f"{data} holds other faces than when this run began: train again into a new folder")
+    if settings.start_from and not run.figures:
+        refuse_seen(read_run(Path(settings.start_from)), parts.division, data)
     crops = crops_of(settings, data, parts.judging)
-    return Session(plan, parts, strategy, folder, crops, telling, replace(run, division=division))
-
-
-def _named(unseen: Sequence[str]) -> tuple[str, ...]:
-    """A recipe that selects nothing spares no source by itself."""
-    return tuple(s for s in unseen if s != "auto") or (NONE,)
+    known = replace(run, division=parts.division, manifest_sha256=manifest_sha256(data))
+    return Session(plan, parts, strategy, folder, crops, telling, known)
 
 
 def _network(session: Session) -> network.Model:
@@ -233,12 +231,11 @@ class Judge:
 
     def __init__(self, session: Session, model: network.Model) -> None:
         self._session = session
-        self._model = session.plan.judged(model)
+        self._logits = answering(session.plan.judged(model))
 
     def __call__(self) -> Any:
         session = self._session
-        logits = logits_of(self._model, session.crops)
-        return judged_figures(logits, session.parts.judging, two_class=session.plan.two_class)
+        return judged_figures(self._logits(session.crops), session.parts.judging, two_class=session.plan.two_class)
 
 
 @contextmanager
@@ -261,49 +258,3 @@ def _leaving_average(session: Session, learner: Learner) -> Iterator[None]:
         if not (session.folder / BEST).is_file():
             learner.swap()
         raise
-
-
-def logits_of(model: network.Model, crops: ImageU8) -> npt.NDArray[np.float64]:
-    """(n, 3) logits of uint8 RGB crops by a float network that takes -1..1; (0, 3) where there is no crop."""
-    at = range(0, len(crops), JUDGED_AT_ONCE)
-    parts = [np.asarray(model(network.scale(crops[i : i + JUDGED_AT_ONCE]), training=False)) for i in at]
-    return np.concatenate(parts or [np.zeros((0, 3))]).astype(np.float64)
-
-
-def recipe_of(settings: Settings, data: Path) -> Recipe:
-    """How a run's varied crops are made."""
-    return making(settings, data)
-
-
-def crops_of(settings: Settings, data: Path, rows: Sequence[FaceRow]) -> ImageU8:
-    """Crops as the device makes them; (0, side, side, 3) where there is no row."""
-    if not rows:
-        return np.zeros((0, settings.input_px, settings.input_px, 3), np.uint8)
-    return plain_crops(data, rows, settings.margin, settings.input_px)
-
-
-def load_best(folder: Path, settings: Settings) -> network.Model:
-    """The float network that a run keeps, of whatever recipe: crops in -1..1 to three logits in the order of LABELS.
-
-    A recipe of two classes never says ``incorrect``: that logit lies far below the others.
-    """
-    plan = PLANS[settings.recipe]
-    model = plan.bare(settings)
-    network.load_weights(model, folder / BEST)
-    return plan.judged(model)
-
-
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """A run's network as something that answers crops. margin: of the crop. logits: uint8 RGB crops to (n, 3)."""
-
-    size_px: int
-    margin: float
-    logits: Callable[[ImageU8], Floats]
-
-
-def open_run(folder: Path) -> Answering:
-    """The kept network of a run folder of any recipe."""
-    settings = read_run(folder).settings
-    model = load_best(folder, settings)
-    return Answering(settings.input_px, settings.margin, lambda crops: logits_of(model, crops))

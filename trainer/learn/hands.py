@@ -28,7 +28,7 @@ FINGERS: Final = np.array([0.38, 0.44, 0.41, 0.31])
 THICK: Final = np.array([0.056, 0.058, 0.055, 0.047])
 CURLED: Final = 0.15  # what is seen of a finger bent into the palm
 THUMB: Final = ((-0.15, -0.16), 0.21, 0.17, 0.063)  # root, two lengths, half thickness
-SHADOW: Final = 0.45  # how dark the hand's shadow on the face is
+FLAT_LIGHT: Final = 0.5  # of the hands are lit as the face is: no shadow, hardly a seam, only the mouth is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,16 @@ class Limb:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """layer: (height, width, 3) what is drawn, BGR 0-255. cover: (height, width) where, 0-1. light: unit vector."""
+    """layer: (height, width, 3) what is drawn, BGR 0-255. cover: (height, width) where, 0-1. light: towards it.
+
+    shade: how much darker than its colour a limb gets at its edges, 0-1. shadow: how dark the hand's shadow is, 0-1.
+    """
 
     layer: Floats
     cover: Floats
     light: Points
+    shade: float
+    shadow: float
 
 
 def paint(canvas: Canvas, limb: Limb) -> None:
@@ -69,7 +74,9 @@ def paint(canvas: Canvas, limb: Limb) -> None:
     out = np.hypot(out_x, out_y)
     alpha = np.clip((1 - out) * radius + 0.5, 0, 1)[:, :, None]
     facing = np.sqrt(np.clip(1 - out**2, 0, 1))
-    lit = 0.72 + 0.3 * (out_x * canvas.light[0] + out_y * canvas.light[1] + facing * canvas.light[2])
+    lit = (
+        1 - canvas.shade + canvas.shade * (out_x * canvas.light[0] + out_y * canvas.light[1] + facing * canvas.light[2])
+    )
     canvas.layer[window] += alpha * (limb.colour * lit[:, :, None] - canvas.layer[window])
     canvas.cover[window] = np.maximum(canvas.cover[window], alpha[:, :, 0])
 
@@ -81,12 +88,16 @@ def hand_before(image: ImageU8, box: Box, skin: Floats, rng: Rng) -> tuple[Float
     """
     angle = rng.uniform(0, 2 * math.pi)
     light = np.array([math.cos(angle) * 0.6, -abs(math.sin(angle)) * 0.6, 0.8])
-    canvas = Canvas(image.astype(np.float32), np.zeros(image.shape[:2], np.float32), light)
-    colour = skin * np.exp(rng.normal(0, 0.1)) * np.exp(rng.normal(0, 0.04, 3))
+    flat = rng.random() < FLAT_LIGHT
+    shade, shadow = (rng.uniform(0.02, 0.14), rng.uniform(0, 0.1)) if flat else (rng.uniform(0.1, 0.4), 0.45)
+    canvas = Canvas(image.astype(np.float32), np.zeros(image.shape[:2], np.float32), light, shade, shadow)
+    # Nearer to the lamp than the face, a hand is often paler, like a mask.
+    pale, tint = (rng.normal(0.03, 0.06), 0.02) if flat else (rng.normal(0.06, 0.2), 0.05)
+    colour = skin * np.exp(pale) * np.exp(rng.normal(0, tint, 3))
     both = rng.random() < 0.2
     at = np.array([rng.uniform(0.2, 0.8), rng.uniform(0.62, 1.0)])
     turn = rng.uniform(-1.9, 1.9)
-    size = max(box.width, box.height) * rng.uniform(0.62, 1.0)
+    size = max(box.width, box.height) * rng.uniform(0.62, 1.1)
     mirror = 1.0 if rng.random() < 0.5 else -1.0
     for side in (1.0, -1.0) if both else (1.0,):
         place = np.array([0.5 + (at[0] - 0.5) * side, at[1]])
@@ -130,8 +141,8 @@ def _sleeve(to_picture: Callable[[npt.ArrayLike], Points], size: float, rng: Rng
 
 def _fingers(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:
     """Stretched, bent or in between; all alike, or one (a pointing finger) unlike the others."""
-    bent = np.full(4, rng.choice((0.0, 1.0, rng.random()), p=(0.4, 0.4, 0.2))) + rng.normal(0, 0.08, 4)
-    if rng.random() < 0.3:
+    bent = np.full(4, rng.choice((0.0, 1.0, rng.random()), p=(0.3, 0.5, 0.2))) + rng.normal(0, 0.08, 4)
+    if rng.random() < 0.4:
         bent[int(rng.integers(2))] = 1 - bent[2]
     spread = rng.uniform(-0.05, 0.3)
     drawn = []
@@ -173,5 +184,7 @@ def _with_shadow(canvas: Canvas, image: ImageU8, size: float, light: Points) -> 
     moved = cv2.warpAffine(canvas.cover, np.array([[1, 0, away[0]], [0, 1, away[1]]]), (width, height))
     shadow = cv2.GaussianBlur(moved, (0, 0), max(0.8, 0.04 * size))
     cover = canvas.cover[:, :, None]
-    layer = canvas.layer * cover + image * (1 - SHADOW * shadow[:, :, None]) * (1 - cover)
-    return layer.astype(np.float32), np.maximum(canvas.cover, np.clip(shadow * 4, 0, 1)).astype(np.float32)
+    layer = canvas.layer * cover + image * (1 - canvas.shadow * shadow[:, :, None]) * (1 - cover)
+    return layer.astype(np.float32), np.maximum(canvas.cover, np.clip(shadow * 4, 0, 1) * (canvas.shadow > 0)).astype(
+        np.float32
+    )

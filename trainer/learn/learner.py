@@ -59,7 +59,7 @@ class Learner:
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        return float(self.lesson.optimizer.learning_rate)
+        return float(self.lesson.optimizer.learning_rate.numpy())  # float() of a variable on several devices fails
 
     @property
     def average(self) -> list[Array]:

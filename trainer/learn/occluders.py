@@ -18,7 +18,7 @@ Points = npt.NDArray[np.float64]
 
 def occlude(image: ImageU8, box: Box, rng: Rng) -> ImageU8:
     """Something before the lower face that is no mask: a hand in the colour of this skin, a cup, a flat object."""
-    draw = (hand, hand, hand, cup, thing)[int(rng.integers(5))]
+    draw = (hand, hand, hand, hand, cup, thing)[int(rng.integers(6))]
     layer, cover = draw(image, box, rng)
     soft = cv2.GaussianBlur(cover, (0, 0), max(0.5, 0.008 * max(box.width, box.height)))[:, :, None]
     mixed = image * (1 - soft) + layer * soft

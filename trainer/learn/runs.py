@@ -14,12 +14,14 @@ It holds ``run.json``, ``last.npz`` (weights, their running average, the optimiz
   ``head`` are absent where a recipe has no such phase. Phase one is the first three together.
 * ``chosen``: place in ``figures`` of the epoch whose weights are in ``best.weights.h5``, or ``null`` before the first.
 * ``earlier``: epochs of the runs that this one started from, oldest first.
+* ``manifest_sha256``: of the prepared set's ``manifest.csv``; empty where it is not known.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from typing import Any, Final
 
 from edge.errors import DataError, InputMissing, OutputError
 from trainer.faces.labels import LABELS
+from trainer.faces.manifest import manifest_sha256
 from trainer.whole import replace_file
 
 RUN: Final = "run.json"
@@ -41,8 +44,9 @@ WHOLE: Final = "whole"
 class Settings:
     """Every knob of a run. input_px: side of the crop. margin: share of the box's longer side added on every side.
 
+    data: the prepared set's folder, absolute, so that a run goes on from wherever it is called.
     weights: a ``.weights.h5`` file, ``imagenet``, or None for random.
-    start_from: a run whose best weights are taken instead.
+    start_from: a run whose best weights are taken instead; ``weights`` is then what that run began with.
     unseen: sources that choose the best epoch and are not trained on; ``("auto",)`` or ``("none",)``.
     leave_out: sources whose faces take no part at all.
     draws: faces drawn per epoch. average: decay of the running average of the weights, per step.
@@ -132,6 +136,7 @@ class Run:
     timings: Mapping[str, float] = field(default_factory=dict)
     chosen: int | None = None
     earlier: tuple[int, ...] = ()
+    manifest_sha256: str = ""
 
     @property
     def best(self) -> EpochFigures | None:
@@ -196,6 +201,7 @@ def read_run(folder: Path) -> Run:
             timings=held["timings"],
             chosen=held["chosen"],
             earlier=tuple(held["earlier"]),
+            manifest_sha256=held.get("manifest_sha256", ""),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
@@ -209,12 +215,25 @@ def _nan(held: dict[str, Any]) -> dict[str, Any]:
     return {k: math.nan if v is None else v for k, v in held.items()}
 
 
-def refuse_taken(folder: Path, resume: bool) -> None:
-    """A run folder is begun once, and gone on with only when asked."""
-    if resume:
-        read_run(folder)
-    elif folder.exists() and any(folder.iterdir()):
+def refuse_other_set(run: Run, data: Path) -> None:
+    """Raises DataError for a set other than the run's, where the run tells: it may have trained on what is held out."""
+    if run.manifest_sha256 and run.manifest_sha256 != manifest_sha256(data):
+        raise DataError(
+            f"{data} is not the set of this run, or was prepared anew: its held-out faces may have been trained on; "
+            f"name the run's own set, or train again on {data} into a new folder"
+        )
+
+
+def refuse_taken(folder: Path) -> None:
+    """A run folder is begun once. Nothing is made yet: what is asked for may not be possible."""
+    there = next(f for f in (folder.absolute(), *folder.absolute().parents) if f.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot make {folder}: {there} is no folder that can be written to")
+    if there == folder.absolute() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty: go on with --resume, or choose another folder with --out")
+
+
+def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -222,12 +241,24 @@ def refuse_taken(folder: Path, resume: bool) -> None:
 
 
 def begin(settings: Settings) -> Run:
-    """A new run's record."""
-    earlier: tuple[int, ...] = ()
-    if settings.start_from:
-        parent = read_run(Path(settings.start_from))
-        earlier = (*parent.earlier, len(parent.whole))
-    return Run(settings, earlier=earlier)
+    """A new run's record. One that starts from another had that one's weights at its beginning."""
+    if not settings.start_from:
+        return Run(settings)
+    parent = read_run(Path(settings.start_from))
+    return Run(replace(settings, weights=parent.settings.weights), earlier=(*parent.earlier, len(parent.whole)))
+
+
+def refuse_seen(parent: Run, division: Division, data: Path) -> None:
+    """Raises DataError where a run that starts from ``parent`` would be judged on faces that ``parent`` trained on."""
+    refuse_other_set(parent, data)
+    apart = {*parent.division.unseen, *parent.division.leave_out}
+    seen = sorted({*division.unseen, *division.leave_out} - apart)
+    if seen:
+        only = f"only {', '.join(sorted(apart))} can" if apart else "nothing can (--unseen none)"
+        raise DataError(
+            f"the run of --start-from was trained on {', '.join(seen)}, which would be unseen here: "
+            f"{only} be kept apart with --unseen or --leave-out; or start from --weights"
+        )
 
 
 def describe(figures: EpochFigures, epochs: int) -> str:

@@ -1,13 +1,14 @@
 """A run made into the folder that ships: model, labels, calibration, card, golden inputs, and the hashes of all of it.
 
-Written beside its place and renamed into it, so that a cut leaves the old bundle whole. What is read back is what
-``edge`` will read: a bundle that its loader or its self-test refuses is never put in place.
+Written beside its place and renamed into it, so that a failure or Ctrl-C leaves the old bundle whole. What is read back
+is what ``edge`` will read: a bundle that its loader or its self-test refuses is never put in place.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -26,7 +27,7 @@ from edge.interpreter import Interpreter, find_runtime
 from edge.opencv import cv2
 from edge.records import MASK, NO_MASK, ImageU8
 from trainer.faces.labels import LABELS
-from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, read_manifest
+from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, manifest_sha256, read_manifest
 from trainer.judge.models import dequantise, raw_answers
 from trainer.learn import runs
 from trainer.learn.division import NONE, divided
@@ -38,7 +39,6 @@ from trainer.ship.exported import FLOAT16, FLOAT32, INT8, THRESHOLD, Export, fed
 COMPILED: Final = "model_edgetpu.tflite"
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
 FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
-HASHED_BLOCK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,13 @@ def self_test(folder: Path, kind: str) -> str:
 
 
 def swap(fresh: Path, out: Path, old: Path) -> None:
-    """Put ``fresh`` in the place of ``out``; where that fails, also by Ctrl-C, what was there comes back."""
+    """Put ``fresh`` in the place of ``out``; where that fails, also by Ctrl-C, what was there comes back.
+
+    It takes two renames. SIGKILL or a power cut between them leaves nothing at ``out``, and both bundles whole in the
+    hidden folder ``.new-bundle-*`` beside it, the older one as ``old``: move either to ``out`` by hand. What such a
+    folder holds after any other cut may be deleted.
+    """
+    os.sync()  # a power cut soon after must not find the new name with empty files
     if not out.exists():
         fresh.rename(out)
         return
@@ -96,6 +102,15 @@ def swap(fresh: Path, out: Path, old: Path) -> None:
         if not out.exists():
             old.rename(out)
         raise
+
+
+def refuse_early(run: Path, naming: Naming, out: Path) -> None:
+    """What a bundle would be refused for in the end, said before the long work."""
+    refuse_foreign(out)
+    if naming.golden:
+        size_px = runs.read_run(run).settings.input_px
+        for path in golden_crops(naming.golden):
+            read_crop(path, size_px)
 
 
 def refuse_foreign(out: Path) -> None:
@@ -144,15 +159,22 @@ def provenance(run: runs.Run, data: Path) -> dict[str, Any]:
     held_out = [r for r in read_manifest(data) if r.split == HELD_OUT]
     return {
         "architecture": f"MobileNetV2 alpha {run.settings.alpha}",
-        "weights": Path(run.settings.weights).name if run.settings.weights else "random",
+        "weights": started_from(run.settings),
         "epochs_of_runs": [*run.earlier, len(run.whole)],
         "settings": settings,
         "chosen_by": {k: v for k, v in asdict(run.division).items() if k in ("judged_on", "selecting", "unseen")},
-        "prepared_set_sha256": sha256(data / "manifest.csv"),
+        "prepared_set_sha256": manifest_sha256(data),
         "faces": {TRAIN: counted(training), HELD_OUT: counted(held_out)},
         "tensorflow": version_of_any("tensorflow-cpu", "tensorflow"),
         "runtime": find_runtime()[1],
     }
+
+
+def started_from(settings: runs.Settings) -> str:
+    """``settings.weights`` has a default, and counts only where no run was started from."""
+    if settings.start_from:
+        return "weights of an earlier run"
+    return Path(settings.weights).name if settings.weights else "random weights"
 
 
 def counted(rows: Iterable[FaceRow]) -> dict[str, dict[str, int]]:
@@ -222,8 +244,5 @@ def listing(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as f:
-        while block := f.read(HASHED_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(f, "sha256").hexdigest()

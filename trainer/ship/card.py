@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
 
+from edge.records import INCORRECT
 from trainer.faces.labels import LABELS
+from trainer.faces.manifest import HELD_OUT, TRAIN
 from trainer.learn.runs import Settings
 from trainer.ship.exported import Export
+from trainer.ship.gates import WARN, Gate
 
 TEMPLATE = """# {name} {version}
 
@@ -17,7 +22,7 @@ finds no faces and knows no persons.
 
 | | |
 |---|---|
-| network | {architecture}, started from `{weights}` |
+| network | {architecture}, started from {weights} |
 | input, output | {size} x {size} px RGB, {input}; three logits, {output}; {bytes:,} bytes |
 | crop | face box, plus {margin:.0%} of its longer side on every side, squared, border repeated (`edge/preprocess.py`) |
 | answer | p = softmax((logits + {bias}) / {temperature}); `mask` from p = {threshold} on |
@@ -48,51 +53,42 @@ By slice, {kind}; what is read from pixels (`light`, `sharpness`, `skin`, `mask_
 
 ## What it was trained on
 
-Faces cut from photos collected from public repositories, by our detector where it found them. **The photos are not
-shipped**: for most the rights are not stated, and the people in them did not agree to be part of this project.
+Faces cut from the photos of these sets, by our detector where it found them. **The photos are not shipped.**
 
 {sources}
-
+{photos}
 {limits}"""
 
 LIMITS = """## Limits
 
 - Bare faces hidden by something the training photos show rarely (scarves drawn up, food, microphones, hands seen from
-  the side) may read as `mask`. Beards and sunglasses were looked at apart (above).
-- Badly worn masks were few: {incorrect} training faces, some of one person. {pasted}
-  A nose that peeks out of a small or blurred face is often missed.
-- The photos over-represent East Asian and European adults of 2020 and before. {skin} Judge the model at your own door
-  before you rely on it.
+  the side) may read as `mask`. {apart}
+- Badly worn masks it was trained on: {incorrect} faces.{worn}{pasted}
+  A nose that peeks out of a small or blurred face is easily missed.
+- {people} {skin} Judge the model at your own door before you rely on it.
 - Faces under 32 px, seen from behind or from straight above are outside of what it was made for.
 - It is no medical device and says nothing about the quality of a mask.
 """
 
-PASTED = "Bare faces with the mask of another set on them were added."
+PASTED: Final = {
+    "off": "",
+    "transplants": " Bare faces with the mask of another face of the training set on them were added.",
+    "drawn": " Bare faces with a drawn mask on them were added.",
+    "both": " Bare faces with a drawn mask, or with that of another face of the training set, on them were added.",
+}
+PEOPLE = "Whom the training photos show, and whom too rarely, was not recorded."
 SKIN = """Skin tone was not labelled: the `skin` rows go by
-  the Individual Typology Angle of the pixels about the eyes, which light and white balance move, and some are thin."""
+  the Individual Typology Angle of the pixels about the eyes, which light and white balance move."""
 NO_SKIN = "Skin tone is not measured."
 
-UNSTATED = "pictures' rights not stated"
-SETS = {
-    "ilc2021": f"`jolignier/face-mask-dataset-ilc-2021`; {UNSTATED}",
-    "street_masks": f"`KaranFriends/Mask-Dataset` (RMFD part 2, web photos); {UNSTATED}",
-    "rmfd_persons": f"RMFD part 2 by way of `KaranFriends/Mask-Dataset`; {UNSTATED}",
-    "film_stills": f"`KaranFriends/Mask-Dataset`; {UNSTATED}",
-    "mask_types": "`karysutariya/Facemask-type-detection` and `smitdesai1010/COMP6721---Face-Mask-Classification`; "
-    + UNSTATED,
-    "incorrect_more": f"as `mask_types`; {UNSTATED}",
-    "chandrika": f"`chandrikadeb7/Face-Mask-Detection`, repository MIT; {UNSTATED}",
-    "omkargurav": f"Kaggle `omkargurav/face-mask-dataset` by way of `syrtm/face-mask-detection` (MIT); {UNSTATED}",
-    "odd_masks": "`vyivanov/ds-masters_hack-1`; free for educational and research purposes",
-    "actors5": f"`jasmcaus/opencv-course`, repository MIT; {UNSTATED}",
-}
+KNOWN: Final = tomllib.loads(Path(__file__).with_name("known_sources.toml").read_text("utf-8"))
+ORIGINS: Final[Mapping[str, str]] = KNOWN["origins"]
 
 
 def card(name: str, version: str, export: Export, told: Mapping[str, Any], settings: Settings) -> str:
     """CARD.md. told: ``bundle.provenance``."""
     f = export.figures
-    skin = SKIN if any(name.startswith("skin:") for name in f["slices"]) else NO_SKIN
-    incorrect = sum(own.get("incorrect", 0) for own in told["faces"]["train"].values())
+    photos = claim("photos", (source for part in told["faces"].values() for source in part))
     return TEMPLATE.format(
         name=name,
         version=version,
@@ -107,35 +103,64 @@ def card(name: str, version: str, export: Export, told: Mapping[str, Any], setti
         kind=export.kind,
         input=export.input.dtype,
         output=export.output.dtype,
-        chosen=chosen(told["chosen_by"]),
-        gates="\n".join(row(g.name, g.found, g.wanted, g.verdict) for g in export.gates if g.repeats),
+        chosen=chosen(told, f["n"]),
+        gates="\n".join(row(g.name, g.found, g.wanted, verdict(g)) for g in export.gates if g.repeats),
         tensorflow=told["tensorflow"],
         runtime=told["runtime"],
         n=f["n"],
         comparison="\n".join(comparison(export)),
         slices="\n".join(slice_rows(f)),
         sources="\n".join(sources(told["faces"])),
-        limits=LIMITS.format(incorrect=incorrect, skin=skin, pasted=PASTED if settings.pasted != "off" else ""),
+        photos=f"\n{photos}\n" if photos else "",
+        limits=limits(told["faces"], f["slices"], settings.pasted),
     )
 
 
-def chosen(by: Mapping[str, Any]) -> str:
-    """Which faces picked the epoch whose weights ship, as that flatters them."""
+def limits(faces: Mapping[str, Any], slices: Iterable[str], pasted: str) -> str:
+    hiding = [name.removeprefix("bare:").replace("_", " ") for name in slices if name.startswith("bare:")]
+    hiding = [what for what in hiding if what != "all of these"]
+    worn = [source for source, own in faces[TRAIN].items() if INCORRECT in own]
+    return LIMITS.format(
+        apart=f"Looked at apart (above): {', '.join(hiding)}." if hiding else "None of it was looked at apart.",
+        incorrect=sum(own.get(INCORRECT, 0) for own in faces[TRAIN].values()),
+        worn=claim("badly_worn", worn),
+        pasted=PASTED[pasted],
+        people=claim("people", faces[TRAIN]) or PEOPLE,
+        skin=SKIN if any(name.startswith("skin:") for name in slices) else NO_SKIN,
+    )
+
+
+def claim(what: str, sources: Iterable[str]) -> str:
+    """What is known of the project's own sets, where one of the sources is such a set; else nothing."""
+    return str(KNOWN["claims"][what]) if any(source in ORIGINS for source in sources) else ""
+
+
+def chosen(told: Mapping[str, Any], n: int) -> str:
+    """Which faces picked the epoch whose weights ship, as that flatters them. n: held-out faces."""
+    by, held_out = told["chosen_by"], told["faces"][HELD_OUT]
     if not by["selecting"]:
-        return ""
+        earlier = " of its last run" if len(told["epochs_of_runs"]) > 1 else ""
+        return f"No epoch{earlier} was chosen on any of these faces."
     if by["judged_on"] == "unseen":
-        return f"The epoch was chosen on {', '.join(by['unseen'])}, which was not trained on."
+        shared = sum(sum(held_out.get(source, {}).values()) for source in by["unseen"])
+        shown = f"; {shared} of the {n} faces here are of them, which flatters a little" if shared else ""
+        return f"The epoch was chosen on all faces of {', '.join(by['unseen'])}, none of which was trained on{shown}."
     return "The epoch was chosen on the same faces, which flatters a little."
+
+
+def verdict(gate: Gate) -> str:
+    """With the reason of a warning."""
+    return f"{gate.verdict}: {gate.note}" if gate.verdict == WARN else gate.verdict
 
 
 def comparison(export: Export) -> Iterator[str]:
     pair = export.figures, export.float_figures
     yield row("balanced accuracy, mask against no_mask", *(percent(f["balanced_accuracy"]) for f in pair))
-    yield row("95% interval (bootstrap over groups)", *(" to ".join(map(percent, f["ci95"])) for f in pair))
+    yield row("95% interval (whole groups drawn)", *(" to ".join(map(percent, f["ci95"])) for f in pair))
     for label in export.figures["per_class"]:
         recalls = (f["per_class"][label] for f in pair)
         yield row(
-            f"{label} right" if label != "incorrect" else "incorrect called no_mask (right)", *map(counted, recalls)
+            f"{label} right" if label != INCORRECT else "incorrect called no_mask (right)", *map(counted, recalls)
         )
     yield row("expected calibration error", *(str(f["ece"]) for f in pair))
 
@@ -154,11 +179,9 @@ def slice_rows(figures: Mapping[str, Any]) -> Iterator[str]:
 def sources(faces: Mapping[str, Any]) -> Iterator[str]:
     yield row("set", "origin", "trained on", "held out")
     yield row("---", "---", "---", "---")
-    for source in sorted({*faces["train"], *faces["held_out"]}):
-        cells = (
-            ", ".join(f"{n} {label}" for label, n in faces[s].get(source, {}).items()) for s in ("train", "held_out")
-        )
-        yield row(source, SETS.get(source, "a set of the site's own"), *(c or "-" for c in cells))
+    for source in sorted({*faces[TRAIN], *faces[HELD_OUT]}):
+        cells = (", ".join(f"{n} {label}" for label, n in faces[s].get(source, {}).items()) for s in (TRAIN, HELD_OUT))
+        yield row(source, ORIGINS.get(source, "not recorded"), *(c or "-" for c in cells))
 
 
 def row(*cells: object) -> str:

@@ -14,17 +14,17 @@ from edge.errors import DataError, EdgeError
 from edge.interpreter import Interpreter, Tensor
 from edge.places import SHIPPED_BUNDLE, shipped_models
 from edge.records import ImageU8
-from trainer.faces.manifest import HELD_OUT, FaceRow, read_manifest
+from trainer.faces.manifest import HELD_OUT, FaceRow, read_manifest, refuse_straddling
 from trainer.judge.evaluate import AT_A_DOOR, agreement, as_json, class_weights, report_of, true_labels
 from trainer.judge.looks import Look, looks
 from trainer.judge.models import dequantise, raw_answers
-from trainer.learn import fit, network, runs
+from trainer.learn import kept, network, runs
 from trainer.learn.division import NONE, divided
 from trainer.learn.recipes import MOBILENET_V2
 from trainer.metrics import BARE_AT, MASK_AT, Calibration, Floats, Ints, calibrate, cross_calibrated, probabilities
 from trainer.ship import edgetpu, gates, runtimes
 from trainer.ship.gates import Gate
-from trainer.ship.latency import Race, race
+from trainer.ship.latency import race
 from trainer.ship.quantize import check_input, representative_crops, to_float, to_int8
 
 THRESHOLD: Final = 0.5
@@ -90,13 +90,14 @@ def export_run(
     """Convert a run's kept weights and measure the result; nothing is refused here but what cannot be measured."""
     run = exportable(folder)
     rows = judging_rows(data)
-    real = fit.load_best(folder, run.settings)
+    runs.refuse_other_set(run, data)
+    real = kept.load_best(folder, run.settings)
     tick(1)
     model = convert(real, run, data, asked.kind)
     tick(1)
-    faces = Faces(rows, fit.crops_of(run.settings, data, rows), looks(data, rows), true_labels(rows))
+    faces = Faces(rows, kept.crops_of(run.settings, data, rows), looks(data, rows), true_labels(rows))
     tick(1)
-    return measured(model, fit.logits_of(real, faces.crops), faces, asked, tick)
+    return measured(model, kept.logits_of(real, faces.crops), faces, asked, tick)
 
 
 def exportable(folder: Path) -> runs.Run:
@@ -112,7 +113,9 @@ def exportable(folder: Path) -> runs.Run:
 
 def judging_rows(data: Path) -> list[FaceRow]:
     """The held-out faces. Raises DataError where they cannot judge an export."""
-    rows = [r for r in read_manifest(data) if r.split == HELD_OUT]
+    every = read_manifest(data)
+    refuse_straddling(every)
+    rows = [r for r in every if r.split == HELD_OUT]
     present = {r.label_index for r in rows}
     if not {MASK_AT, BARE_AT} <= present:
         found = sorted({r.label for r in rows}) or "no"
@@ -127,7 +130,7 @@ def convert(real: network.Model, run: runs.Run, data: Path, kind: str) -> bytes:
     if kind != INT8:
         return to_float(real, half=kind == FLOAT16)
     parts = divided(data, run.division.unseen or (NONE,), run.settings.leave_out)
-    return to_int8(real, representative_crops(parts.training, fit.recipe_of(run.settings, data)))
+    return to_int8(real, representative_crops(parts.training, kept.recipe_of(run.settings, data)))
 
 
 def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Callable[[int], None]) -> Export:
@@ -141,13 +144,14 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
     calibration = calibrate(own, faces.labels, faces.weights)
     reading = Reading(interpreter.output, calibration)
     p_own, p_real = (probabilities(x, calibration)[:, MASK_AT] for x in (own, real))
+    shares, real_shares = (cross_calibrated(x, faces.labels, faces.weights, faces.groups) for x in (own, real))
     compiled = edgetpu.compile_model(model, asked.compiler) if asked.compiler else None
     found = [
         gates.same_labels(f"{asked.kind}: same label as float", p_own, p_real, THRESHOLD, gates.AS_FLOAT),
-        gates.keeps_balance(asked.kind, p_own, p_real, faces.labels, THRESHOLD),
+        gates.keeps_balance(asked.kind, shares[:, MASK_AT], real_shares[:, MASK_AT], faces.labels, THRESHOLD),
         *runtime_gates(model, inputs, p_own, reading, asked.tflite_python),
         gates.small_enough(model, WEIGHT_BYTES[asked.kind]),
-        gates.fast_enough(raced(interpreter), asked.latency_limit),
+        latency_gate(interpreter, asked),
     ]
     if asked.kind == INT8:
         found.append(gates.edgetpu_ready(edgetpu.obstacles(edgetpu.read_operators(model))))
@@ -159,8 +163,8 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
         input=interpreter.input,
         output=interpreter.output,
         calibration=calibration,
-        figures=figures(asked.kind, own, faces),
-        float_figures=figures("float", real, faces),
+        figures=figures(asked.kind, shares, faces),
+        float_figures=figures("float", real_shares, faces),
         agreement=agreement(p_own, p_real, THRESHOLD),
         kind=asked.kind,
         gates=tuple(found),
@@ -173,9 +177,8 @@ def fed(crops: ImageU8, tensor: Tensor) -> npt.NDArray[Any]:
     return crops if tensor.dtype == "uint8" else network.scale(crops)
 
 
-def figures(name: str, logits: Floats, faces: Faces) -> dict[str, Any]:
-    """Each face judged by a calibration that was fitted without it and without its group."""
-    shares = cross_calibrated(logits, faces.labels, faces.weights, faces.groups)
+def figures(name: str, shares: Floats, faces: Faces) -> dict[str, Any]:
+    """shares: each face's by a calibration that was fitted without it and without its group."""
     return as_json(report_of(name, shares, faces.rows, THRESHOLD, faces.looks))
 
 
@@ -194,19 +197,25 @@ def runtime_gates(
     model: bytes, inputs: npt.NDArray[Any], p_own: Floats, reading: Reading, python: Path | None
 ) -> Iterator[Gate]:
     """Other runtimes' answers beside p_own, those of the runtime in use here with its default kernels."""
-    told = runtimes.plain_kernels(model, inputs), runtimes.tflite_runtime(model, inputs, python)
-    for each in told:
-        name = f"labels on {each.runtime}"
-        if each.raw is None:
-            yield gates.not_run(name, gates.SAME_ON_RUNTIMES, each.why_not)
-        else:
-            yield gates.same_labels(name, reading.p_mask(each.raw), p_own, THRESHOLD, gates.SAME_ON_RUNTIMES)
+    for said in (runtimes.plain_kernels(model, inputs), runtimes.tflite_runtime(model, inputs, python)):
+        yield runtime_gate(said, p_own, reading)
 
 
-def raced(interpreter: Interpreter) -> Race | None:
-    """Against the model that came with this version, where it is there."""
+def runtime_gate(said: runtimes.Said, p_own: Floats, reading: Reading) -> Gate:
+    """Not run only where there was no runtime to ask: a model that it makes nothing of has failed."""
+    name = f"labels on {said.runtime}"
+    if said.raw is not None:
+        return gates.same_labels(name, reading.p_mask(said.raw), p_own, THRESHOLD, gates.SAME_ON_RUNTIMES)
+    unanswered = gates.no_answer if said.asked else gates.not_run
+    return unanswered(name, gates.SAME_ON_RUNTIMES, said.why_not, said.words)
+
+
+def latency_gate(interpreter: Interpreter, asked: Asked) -> Gate:
+    """A race of integers against the model that came with this version, where it is there."""
+    if asked.kind != INT8:
+        return gates.not_raced(asked.latency_limit, "floats are not raced with the shipped integers")
     try:
         shipped = load_bundle(shipped_models() / SHIPPED_BUNDLE)
     except EdgeError:
-        return None
-    return race(interpreter, Interpreter(shipped.model))
+        return gates.not_raced(asked.latency_limit, "the shipped model is not there to race with")
+    return gates.fast_enough(race(interpreter, Interpreter(shipped.model)), asked.latency_limit)

@@ -1,7 +1,7 @@
 """What a model must pass before it becomes a bundle: each check with what was found, the limit, and the verdict.
 
-All are run before any refuses, so that one export shows all that is wrong. Where there are few held-out faces, one face
-is a larger share than a limit allows; one differing face is never held against a model.
+All are run before any refuses, so that one export shows all that is wrong. Where there are so few held-out faces that
+one of them is more than a limit allows, the limit becomes that one face, and the best verdict is a warning.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ LOST_POINTS: Final = 0.3  # of balanced accuracy
 SAME_ON_RUNTIMES: Final = 0.998
 MIB_PER_WEIGHT_BYTE: Final = 8.0  # an Edge TPU keeps about 8 MiB of parameters on the chip
 SLOWER: Final = 1.5  # times the shipped model
+RACE: Final = "latency, one thread"
+TOO_FEW: Final = "too few faces to tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Gate:
     """One check. value: what was found, limit: what it is held against, both in ``unit``; value None where not run.
 
     repeats: whether another run of the same export finds the same value, so that it belongs into a bundle.
+    detail: what a program said, for the terminal only: it may hold paths of this machine.
     """
 
     name: str
@@ -39,17 +42,20 @@ class Gate:
     unit: str
     note: str = ""
     repeats: bool = True
+    detail: str = ""
 
     @property
     def found(self) -> str:
-        return "-" if self.value is None else shown(self.value, self.unit)
+        if self.value is None:
+            return "-" if self.verdict == NOT_RUN else "no answer"
+        return shown(self.value, self.unit)
 
     @property
     def wanted(self) -> str:
         return f"{'at least' if self.unit == 'share' else 'at most'} {shown(self.limit, self.unit)}"
 
     def as_json(self) -> dict[str, Any]:
-        return {name: held for name, held in asdict(self).items() if name != "repeats"}
+        return {name: held for name, held in asdict(self).items() if name not in ("repeats", "detail")}
 
 
 def shown(value: float, unit: str) -> str:
@@ -58,21 +64,33 @@ def shown(value: float, unit: str) -> str:
 
 def same_labels(name: str, first: Floats, second: Floats, threshold: float, at_least: float) -> Gate:
     """Two sets of p_mask of the same faces: how many get the same label."""
-    differing = int(((first >= threshold) != (second >= threshold)).sum())
-    allowed = max(1, int((1 - at_least) * len(first) + 1e-9))
+    n, differing = len(first), int(((first >= threshold) != (second >= threshold)).sum())
+    limit = min(at_least, 1 - 1 / n)
+    allowed = int((1 - limit) * n + 1e-9)
     apart = float(np.abs(first - second).max())
-    note = f"{differing} of {len(first)} faces differ ({allowed} may); p_mask at most {apart:.2f} apart"
-    verdict = PASS if differing <= allowed else FAIL
-    return Gate(name, verdict, round(1 - differing / len(first), 4), at_least, "share", note)
+    note = f"{differing} of {n} faces differ ({allowed} may); p_mask at most {apart:.2f} apart"
+    too_few = limit < at_least
+    note = f"{TOO_FEW}, one of {n} is more than the limit of {at_least:.1%} allows; {note}" if too_few else note
+    verdict = judged(differing <= allowed, too_few)
+    return Gate(name, verdict, round(1 - differing / n, 4), round(limit, 4), "share", note)
+
+
+def judged(within: bool, too_few: bool) -> str:
+    return FAIL if not within else WARN if too_few else PASS
 
 
 def keeps_balance(kind: str, own: Floats, real: Floats, labels: Ints, threshold: float) -> Gate:
-    """own, real: (n,) p_mask of the converted and of the float network. labels: (n,) indices into ``LABELS``."""
+    """own, real: (n,) p_mask of the converted and of the float network, each as calibrated by faces other than these.
+
+    labels: (n,) indices into ``LABELS``.
+    """
     lost = 100 * (score(real, labels, threshold).balanced - score(own, labels, threshold).balanced)
-    fewest = min(int((labels == label).sum()) for label in (MASK_AT, BARE_AT))
-    verdict = PASS if lost <= max(LOST_POINTS, 50 / fewest) + 1e-9 else FAIL
-    note = "better than float" if lost < 0 else ""
-    return Gate(f"{kind}: balanced accuracy lost", verdict, round(lost, 2), LOST_POINTS, "points", note)
+    one_face = 50 / min(int((labels == label).sum()) for label in (MASK_AT, BARE_AT))
+    limit, too_few = max(LOST_POINTS, one_face), one_face > LOST_POINTS
+    note = f"{TOO_FEW}, one is more than the limit of {LOST_POINTS} points" if too_few else ""
+    note = note or ("better than float" if lost < 0 else "")
+    verdict = judged(lost <= limit + 1e-9, too_few)
+    return Gate(f"{kind}: balanced accuracy lost", verdict, round(lost, 2), round(limit, 2), "points", note)
 
 
 def small_enough(model: bytes, weight_bytes: int) -> Gate:
@@ -80,16 +98,17 @@ def small_enough(model: bytes, weight_bytes: int) -> Gate:
     return Gate("size", PASS if mib <= limit else FAIL, round(mib, 2), limit, "MiB")
 
 
-def fast_enough(run: Race | None, limit: float) -> Gate:
+def fast_enough(run: Race, limit: float) -> Gate:
     """Refused only where three quarters of the turns say so: a busy machine alone must not refuse a model."""
-    name, unit = "latency, one thread", "times the shipped one"
-    if run is None:
-        return Gate(name, NOT_RUN, None, limit, unit, "the shipped model is not there to race with", repeats=False)
     verdict = PASS if run.ratio <= limit else FAIL if run.quartiles[0] > limit else WARN
     low, high = run.quartiles
     note = f"{run.new_ms:.1f} ms beside {run.old_ms:.1f} ms here; half of the turns {low:.2f} to {high:.2f}"
     note += "; more is allowed by --latency-limit" if verdict == FAIL else ""
-    return Gate(name, verdict, round(run.ratio, 2), limit, unit, note, repeats=False)
+    return Gate(RACE, verdict, round(run.ratio, 2), limit, "times the shipped one", note, repeats=False)
+
+
+def not_raced(limit: float, why: str) -> Gate:
+    return Gate(RACE, NOT_RUN, None, limit, "times the shipped one", why, repeats=False)
 
 
 def edgetpu_ready(obstacles: Sequence[str]) -> Gate:
@@ -104,8 +123,13 @@ def edgetpu_compiled(made: Compiled) -> Gate:
     return Gate("Edge TPU compiler", verdict, made.total - made.mapped, 0, "operators left to the CPU", note)
 
 
-def not_run(name: str, limit: float, why: str) -> Gate:
-    return Gate(name, NOT_RUN, None, limit, "share", why)
+def not_run(name: str, limit: float, why: str, detail: str = "") -> Gate:
+    return Gate(name, NOT_RUN, None, limit, "share", why, detail=detail)
+
+
+def no_answer(name: str, limit: float, why: str, detail: str = "") -> Gate:
+    """For a model that was tried and gave none."""
+    return Gate(name, FAIL, None, limit, "share", why, detail=detail)
 
 
 def refuse(gates: Iterable[Gate]) -> None:

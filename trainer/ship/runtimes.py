@@ -6,6 +6,7 @@ in an environment of its own, as it needs numpy 1, and is asked in a child proce
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from edge.places import checkout
 
 CHILD: Final = Path(__file__).with_name("tflite_child.py")
 CHILD_LIMIT_S: Final = 900
+WITHOUT_RUNTIME: Final = 69  # how the child ends where it cannot import the runtime
 DEFAULT_KERNELS: Final = "default kernels"
 PLAIN_KERNELS: Final = "plain kernels"
 ABSENT: Final = "make .venv-tflite/.done in the source tree, or --tflite-python"
@@ -28,11 +30,17 @@ ABSENT: Final = "make .venv-tflite/.done in the source tree, or --tflite-python"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """runtime: name and version. raw: (n, labels) answers in the model's own numbers, or None and the reason."""
+    """runtime: name and version. raw: (n, labels) answers in the model's own numbers, or None and the reason.
+
+    asked: whether there was a runtime to ask; where it was asked and raw is None, the model is at fault.
+    words: what the runtime said, for the terminal only: it may hold paths of this machine.
+    """
 
     runtime: str
     raw: npt.NDArray[Any] | None
     why_not: str = ""
+    asked: bool = True
+    words: str = ""
 
 
 def find_tflite_python(given: Path | None) -> Path | None:
@@ -63,9 +71,10 @@ def plain_kernels(model: bytes, inputs: npt.NDArray[Any]) -> Said:
 
 
 def tflite_runtime(model: bytes, inputs: npt.NDArray[Any], python: Path | None) -> Said:
-    """tflite-runtime in a child process of another Python. A child that dies is an answer too: none."""
+    """tflite-runtime in a child process of another Python. A child that dies of a model is an answer too: none."""
+    name = "tflite-runtime"
     if python is None:
-        return Said("tflite-runtime", None, f"no environment with it: {ABSENT}")
+        return Said(name, None, f"no environment with it: {ABSENT}", asked=False)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "model.tflite").write_bytes(model)
@@ -75,11 +84,21 @@ def tflite_runtime(model: bytes, inputs: npt.NDArray[Any], python: Path | None) 
             done = subprocess.run(
                 [python, "-I", CHILD, place], capture_output=True, text=True, timeout=CHILD_LIMIT_S, check=False
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return Said("tflite-runtime", None, f"{python} gave no answer: {error}")
+        except OSError as error:
+            return Said(name, None, f"its Python does not start: {ABSENT}", asked=False, words=str(error))
+        except subprocess.TimeoutExpired:
+            return Said(name, None, f"no answer in {CHILD_LIMIT_S} s")
+        words = _last_line(done.stderr)
+        if done.returncode == WITHOUT_RUNTIME:
+            return Said(name, None, f"its Python lacks it: {ABSENT}", asked=False, words=words)
         if done.returncode:
-            return Said("tflite-runtime", None, _last_line(done.stderr) or f"it ended with {done.returncode}")
+            return Said(name, None, _end(done.returncode), words=words)
         return Said(done.stdout.strip(), np.load(place / "answers.npy"))
+
+
+def _end(code: int) -> str:
+    """What became of a child."""
+    return f"the model ended it: {signal.strsignal(-code)}" if code < 0 else "it failed on the model"
 
 
 def _last_line(text: str) -> str:

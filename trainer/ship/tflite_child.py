@@ -1,6 +1,7 @@
 """Runs a model by tflite-runtime in an environment that has nothing of ours: ``python tflite_child.py FOLDER``.
 
 The folder holds ``model.tflite`` and ``inputs.npy``; ``answers.npy`` is put beside them, the runtime's name on stdout.
+Exit 69 where the runtime or numpy cannot be imported, before any model is read.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+try:
+    import numpy as np
+    from tflite_runtime.interpreter import Interpreter
+except (ImportError, AttributeError, OSError, SystemError) as error:  # of another numpy, or another machine
+    print(error, file=sys.stderr)
+    sys.exit(69)
 
 
 def main(folder: Path) -> None:
-    from tflite_runtime.interpreter import Interpreter
-
     interpreter = Interpreter(model_path=str(folder / "model.tflite"), num_threads=1)
     interpreter.allocate_tensors()
     place, out = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]

@@ -1,12 +1,15 @@
 """Snapshots of one moment are one group; the moment is the camera's, never the file's date."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.trainer.faces.folders import draw
+from trainer.faces.groups import join_bursts
+from trainer.faces.photos import Photo
 from trainer.faces.published import time_in_name, time_taken
 from trainer.faces.sources import read_sources
 
@@ -24,6 +27,15 @@ def test_snapshots_within_ten_seconds_are_one_group_whatever_their_label(tmp_pat
     groups = list(group_of(door).values())
     assert len(groups) == 4
     assert len(set(groups)) == 2
+
+
+def test_queue_without_a_gap_is_parted_every_minute() -> None:
+    photos = [Photo(Path(f"{i}"), "door", f"{i}", "mask", f"door:{i}") for i in range(60)]
+    joined = join_bursts(photos, {f"{i}": 5.0 * i for i in range(60)})
+    sizes = Counter(p.group for p in joined).values()
+    assert sum(sizes) == 60
+    assert max(sizes) == 13  # 0 s to 60 s
+    assert len(sizes) == 5
 
 
 def test_exif_goes_before_the_name(tmp_path: Path) -> None:

@@ -66,6 +66,20 @@ def test_few_groups_say_nothing() -> None:
     assert not found[0].is_warned
 
 
+def test_question_with_few_groups_has_a_wider_margin_than_the_other() -> None:
+    """67% may be an accident among twelve people with badly worn masks, though not among 200 with others."""
+    common = rows(400, sharpness=lambda *_: 1.0)
+    rare = [row("incorrect", group=f"rare:{i % 12}", sharpness=1.0 + (i % 3 == 0)) for i in range(36)]
+    found = leak(find_leaks([*common, *rare]), "sharpness above the mask")
+    assert 0.6 < (found.badly or 0) < 0.7
+    assert not found.is_warned
+
+
+def test_only_figures_beyond_their_own_margin_are_told() -> None:
+    assert Leak("file type", 0.63, 0.7, margins=(0.1, 0.3)).told == 0.63
+    assert Leak("file type", 0.55, 0.7, margins=(0.1, 0.3)).told is None
+
+
 def test_size_as_first_published_is_read_from_the_table() -> None:
     found = find_leaks(rows(published=lambda r, masked: "300x300 png" if masked else "1024x1024 jpg"))
     assert leak(found, "picture size as first published").wears == 1.0

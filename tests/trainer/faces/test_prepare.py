@@ -110,7 +110,26 @@ def test_one_class_only_is_refused_at_once(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert "no face labelled no_mask" in said
     assert "--map" in said
+    assert "--share 0" in said
     assert not (tmp_path / "set").exists()
+
+
+def test_one_class_makes_a_set_to_judge_a_model_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = class_folders(tmp_path / "photos", names=("no_mask",))
+    out = tmp_path / "set"
+    assert main(["prepare", str(folder), "--share", "0", "--out", str(out)]) == 0
+    assert {(r.label, r.split) for r in read_manifest(out)} == {("no_mask", "train")}
+    said = capsys.readouterr().err
+    assert "warning" not in said
+    assert f"trainer evaluate MODEL --data {out} --split all" in said
+
+
+def test_set_to_judge_by_needs_a_face(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "photos", names=("no_mask",))
+    for path in (folder / "no_mask").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"no face .*4 not an image"):
+        made(folder, tmp_path / "set", share=0.0)
 
 
 def test_class_of_which_no_face_is_left_is_refused_with_the_reasons(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a folder may look like, and what is said where it looks otherwise."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tests.trainer.drawn import BOX, photo_set
 from tests.trainer.faces.folders import class_folders, draw, voc_scene, why
 from trainer.faces.groups import join_people
 from trainer.faces.labels import Naming
-from trainer.faces.photos import Photo
+from trainer.faces.photos import Found, Photo
 from trainer.faces.sources import read_sources
 
 
@@ -133,7 +134,18 @@ def test_label_that_is_not_known_is_counted_by_name(tmp_path: Path) -> None:
 def test_photo_that_the_table_forgot_is_counted(tmp_path: Path) -> None:
     folder = table(tmp_path / "a", "path,label\n1.png,mask\n")
     draw(folder / "more" / "2.png", "mask", 2)
-    assert why(read_sources([folder]).dropped, "more/2.png") == "not named in labels.csv"
+    film = draw(folder / "more" / "still.gif", "mask", 3)
+    assert film.is_file()
+    (folder / "gone.jpg").symlink_to("nowhere.jpg")
+    dropped = read_sources([folder]).dropped
+    assert {d.path: d.reason for d in dropped} == dict.fromkeys(
+        ("a/gone.jpg", "a/more/2.png", "a/more/still.gif"), "not named in labels.csv"
+    )
+
+
+def test_photo_that_the_table_names_in_a_roundabout_way_is_not_counted_twice(tmp_path: Path) -> None:
+    found = read_sources([table(tmp_path / "a", "path,label\n./1.png,mask\n")])
+    assert (len(found.photos), found.dropped) == (1, [])
 
 
 @pytest.mark.parametrize("text", ["", "file,class\n1.png,mask\n", "path;label\n1.png;mask\n"])
@@ -177,20 +189,69 @@ def test_voc_is_found_beside_its_pictures_or_in_folders(tmp_path: Path, pictures
 
 def test_bad_annotations_are_counted_and_end_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "v"
-    for name in ("good", "broken", "empty", "flat", "lonely"):
+    for name in ("good", "broken", "empty", "flat", "lonely", "unread"):
         draw(folder / "images" / f"{name}.png", "mask", 1)
     (folder / "good.xml").write_text(voc_scene(BOX, "mask", filename="renamed-since.jpg"))
     (folder / "broken.xml").write_text("<annotation><object>")
     (folder / "empty.xml").write_text("<annotation/>")
     (folder / "flat.xml").write_text(voc_scene(BOX._replace(width=0), "mask"))
+    (folder / "unread.xml").mkdir()  # any error of the system
+    (folder / "gone.xml").symlink_to("nowhere.xml")
+    draw(folder / "images" / "train" / "deep.png", "mask", 1)
+    draw(folder / "images" / "still.gif", "mask", 1)
     found = read_sources([folder])
     assert [p.name for p in found.photos] == ["images/good.png"]
     assert {d.path: d.reason for d in found.dropped} == {
-        "v/broken.xml": "annotation cannot be read",
+        "v/images/broken.png": "annotation cannot be read",
+        "v/images/unread.png": "annotation cannot be read",
+        "v/gone.xml": "annotation cannot be read",
         "v/images/empty.png": "annotation without an object",
         "v/images/flat.png": "bad box",
         "v/images/lonely.png": "no annotation",
+        "v/images/train/deep.png": "no annotation",
+        "v/images/still.gif": "no annotation",
     }
+
+
+def voc(folder: Path, pictures: Sequence[str], **filenames: str) -> Found:
+    """A source of pictures and of annotations, each with the ``<filename>`` that it states."""
+    for name in pictures:
+        draw(folder / name, "mask", 1)
+    for name, filename in filenames.items():
+        xml = folder / f"{name.replace('__', '/')}.xml"
+        xml.parent.mkdir(parents=True, exist_ok=True)
+        xml.write_text(voc_scene(BOX, "mask", filename=filename))
+    return read_sources([folder])
+
+
+def test_annotation_whose_filename_is_another_picture_is_not_laid_over_it(tmp_path: Path) -> None:
+    found = voc(tmp_path / "v", ["1.png", "2.png", "3.png"], **{"1": "1.png", "2": "3.png", "gone": "1.png"})
+    assert [p.name for p in found.photos] == ["1.png"]
+    assert {d.path: (d.reason, d.detail) for d in found.dropped} == {
+        "v/2.png": ("annotation names another picture", "2.xml names 3.png"),
+        "v/3.png": ("no annotation", ""),
+        "v/gone.xml": ("annotation names another picture", "gone.xml names 1.png"),
+    }
+
+
+def test_filename_tells_the_picture_where_the_annotation_is_called_otherwise(tmp_path: Path) -> None:
+    found = voc(tmp_path / "v", ["a.png", "b.jpg", "b.png"], **{"0001": "a.png", "b": "b.png"})
+    assert [p.name for p in found.photos] == ["a.png", "b.png"]
+    assert {d.path: d.reason for d in found.dropped} == {"v/b.jpg": "no annotation"}
+
+
+def test_pictures_of_one_name_in_two_folders_keep_their_own_annotations(tmp_path: Path) -> None:
+    names = ["images/train/1.png", "images/val/1.png"]
+    found = voc(tmp_path / "v", names, annotations__train__1="1.png", annotations__val__1="1.png")
+    assert [p.name for p in found.photos] == names
+    assert found.dropped == []
+
+
+def test_annotation_that_may_be_of_two_pictures_is_used_for_neither(tmp_path: Path) -> None:
+    found = voc(tmp_path / "v", ["2.png", "train/1.png", "val/1.png"], **{"1": "1.png", "2": "2.png"})
+    assert [p.name for p in found.photos] == ["2.png"]
+    assert why(found.dropped, "v/1.xml") == "annotation may be of several pictures"
+    assert why(found.dropped, "train/1.png") == why(found.dropped, "val/1.png") == "no annotation"
 
 
 def test_voc_of_other_words_names_them(tmp_path: Path) -> None:

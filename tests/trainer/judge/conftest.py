@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from tests.edge.bundles import make_bundle
 from tests.trainer.judge.coloured import coloured_set, some
+from trainer.faces.manifest import manifest_sha256
 from trainer.learn import network, runs
 
 NAN = float("nan")
@@ -34,13 +35,31 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run whose network was never trained, with the record of one that was."""
+def run(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose network was never trained, with the record of one that was, on ``faces``."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     folder.mkdir()
     network.save_weights(network.build(32, 0.35, None, 0.2, seed=1), folder / runs.BEST)
-    runs.write_run(folder, RUN)
+    runs.write_run(folder, replace(RUN, manifest_sha256=manifest_sha256(faces)))
     return folder
+
+
+@pytest.fixture(scope="session")
+def bundle_of_run(run: Path, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle, which says that it was made of ``run``."""
+    return make_bundle(tmp_path_factory.mktemp("bundle-of-run"), training=training(run, faces))
+
+
+def training(run: Path, faces: Path, **settings: object) -> dict[str, object]:
+    """What ``trainer export`` writes of a run, with other settings."""
+    record = runs.read_run(run)
+    division = {k: v for k, v in asdict(record.division).items() if k in ("judged_on", "selecting", "unseen")}
+    return {
+        "settings": {k: v for k, v in asdict(record.settings).items() if k not in ("data", "weights")} | settings,
+        "epochs_of_runs": [2],
+        "chosen_by": division,
+        "prepared_set_sha256": manifest_sha256(faces),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,14 @@
 import json
-import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.edge.bundles import FLOAT_MODEL, INPUT, MODEL, OUTPUT, make_bundle
 from tests.trainer.judge.coloured import Face, coloured_set
 from trainer.__main__ import main
-from trainer.judge.evaluate import as_json, faces, report, report_of
-from trainer.metrics import Calibration, probabilities
+from trainer.faces.manifest import manifest_sha256, read_manifest, write_manifest
 
 
 def judged(model: Path, data: Path, capsys: pytest.CaptureFixture[str], *options: str) -> Any:
@@ -89,8 +87,82 @@ def test_set_of_one_class_has_null_for_what_needs_two(
     said = judged(bundle, coloured_set(tmp_path / "one", [Face(only)] * 5), capsys)
     assert (said["balanced_accuracy"], said["ci95"], said["roc_auc"]) == (None, [None, None], None)
     assert said["curves"]["precision_recall"] is None
+    assert (said["sweep"]["cheapest"], said["sweep"]["saving"]) == (None, None)
     assert any("undefined" in note for note in said["notes"])
     assert list(said["per_class"]) == [only]
+
+
+@pytest.mark.parametrize("only", ["mask", "no_mask"])
+def test_table_for_people_says_what_one_class_cannot_tell(
+    only: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(bundle), "--data", str(coloured_set(tmp_path / "one", [Face(only)] * 5))]) == 0
+    out = capsys.readouterr().out
+    assert "no balanced accuracy: it needs masked and bare faces" in out
+    assert "no threshold can be chosen" in out
+
+
+def test_no_mistake_among_few_faces_is_no_certainty(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = coloured_set(tmp_path / "right", [Face("mask")] * 20 + [Face("no_mask")] * 20)
+    said = judged(bundle, data, capsys)
+    assert said["balanced_accuracy"] == 1
+    assert said["ci95"][0] < 0.75  # ten groups of two faces in each class
+    assert said["per_class"]["mask"]["ci95"][0] == pytest.approx(0.84, abs=0.01)  # of twenty faces
+    main(["evaluate", str(bundle), "--data", str(data)])
+    assert any(line.split()[:3] == ["all", "40", "100.0%"] and "(84-100)" in line for line in lines_of(capsys))
+
+
+def test_class_of_one_group_has_no_interval_and_the_notes_say_so(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = judged(bundle, coloured_set(tmp_path / "few", [Face("mask")] * 2 + [Face("no_mask")] * 6), capsys)
+    assert said["ci95"] == [None, None]
+    assert any("fewer than two groups" in note for note in said["notes"])
+
+
+def test_skin_tone_is_said_to_be_a_proxy(bundle: Path, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert any("proxy" in note and "light" in note for note in judged(bundle, faces, capsys)["notes"])
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        ("held_out", ["the calibration was set on these faces"]),
+        ("train", ["trained on these faces"]),
+        ("all", ["trained on these faces", "the calibration was set on these faces"]),
+    ],
+)
+def test_bundle_judged_on_its_own_set_is_said_to_be_flattered(
+    split: str, told: list[str], faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = make_bundle(tmp_path, training={"prepared_set_sha256": manifest_sha256(faces)})
+    text = " ".join(judged(own, faces, capsys, "--split", split)["notes"])
+    assert [sentence for sentence in told if sentence in text] == told
+    assert ("calibration" in text) == (split != "train")
+    assert "other manifest" not in text
+
+
+def test_set_other_than_that_of_the_model_is_said_to_be_perhaps_known(
+    bundle: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_bundle(tmp_path, training={"prepared_set_sha256": "0" * 64})
+    assert any("other manifest" in note for note in judged(other, faces, capsys)["notes"])
+    assert any("does not say" in note for note in judged(bundle, faces, capsys)["notes"])
+
+
+def test_set_with_a_group_on_both_sides_is_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = coloured_set(tmp_path / "faces", [Face("mask"), Face("no_mask")])
+    write_manifest(data, [r if i else replace(r, split="train") for i, r in enumerate(read_manifest(data))])
+    assert main(["evaluate", str(bundle), "--data", str(data)]) == 65
+    assert "both sides of the split" in assert_one_line(capsys)
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
 
 
 def test_float_model_is_given_what_its_network_was_trained_with(
@@ -168,12 +240,13 @@ def test_picture_that_is_gone_is_named(bundle: Path, tmp_path: Path, capsys: pyt
         (["--cost-missed", "-1"], 64, "--cost-missed"),
         (["--cost-worn", "nan"], 64, "--cost-"),
         (["--worst", "{new}/worst.jpg"], 73, "make it first"),
+        (["--worst", "{new}.gif"], 73, "name it .jpg"),
     ],
 )
 def test_mistake_is_one_line_with_its_exit_code(
     options: list[str], code: int, told: str, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = coloured_set(tmp_path / "faces", [Face("mask", "no_mask"), Face("no_mask")])
+    data = coloured_set(tmp_path / "faces", [Face("mask"), Face("no_mask")])  # all right: no worst one
     given = [option.format(new=tmp_path / "new") for option in options]
     assert main(["evaluate", str(bundle), "--data", str(data), *given]) == code
     assert told in assert_one_line(capsys)
@@ -184,16 +257,3 @@ def assert_one_line(capsys: pytest.CaptureFixture[str]) -> str:
     assert said.startswith("trainer: ")
     assert len(said.splitlines()) == 1
     return said
-
-
-def test_report_of_probabilities_is_that_of_their_logits(faces: Path) -> None:
-    rows = faces_of(faces)
-    logits = np.random.default_rng(1).normal(0, 2, (len(rows), 3))
-    calibration = Calibration(1.7, (0.4, 0.0, 0.0))
-    by_logits = as_json(report("m", logits, rows, calibration, 0.5))
-    assert by_logits == as_json(report_of("m", probabilities(logits, calibration), rows, 0.5))
-    assert not math.isnan(by_logits["ece"])
-
-
-def faces_of(folder: Path) -> Any:
-    return faces(folder, "held_out")

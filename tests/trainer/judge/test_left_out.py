@@ -10,6 +10,7 @@ from trainer.__main__ import main
 from trainer.judge.left_out import (
     Cell,
     Table,
+    as_json,
     as_lines,
     faces_left_out,
     is_folder_of_runs,
@@ -25,7 +26,8 @@ NAN = float("nan")
 
 def cell(recipe: str, source: str, balanced: float, worn: float = NAN) -> Cell:
     score = Score(balanced, balanced + 0.1, balanced - 0.1, worn)
-    return Cell(f"{recipe}-{source}", recipe, 1, source, (5, 5, 0), score, np.full(1000, balanced))
+    ends = (balanced, balanced)
+    return Cell(f"{recipe}-{source}", recipe, 1, source, (5, 5, 0), score, np.full(1000, balanced), ends)
 
 
 def test_run_is_judged_on_every_face_of_the_source_it_left_out_and_on_no_other(
@@ -45,6 +47,19 @@ def test_mean_counts_each_source_once_and_only_those_that_every_recipe_has() -> 
     assert found["ours"].score.balanced == pytest.approx(0.85)
     assert found["other"].score.balanced == pytest.approx(0.6)
     assert found["other"].ci95 == pytest.approx((0.6, 0.6))
+
+
+def test_interval_of_a_mean_is_no_narrower_than_its_rows_make_it() -> None:
+    rows = [replace(cell("ours", source, 1.0), ci95=(0.9, 1.0)) for source in "abcd"]
+    (found,) = means(rows)
+    assert found.ci95 == pytest.approx((0.95, 1.0))  # four independent rows: half as far off as each
+
+
+def test_row_without_an_interval_leaves_the_mean_without_and_is_named() -> None:
+    rows = (cell("ours", "a", 0.9), replace(cell("ours", "b", 0.8), ci95=(NAN, NAN)))
+    table = Table(rows, tuple(means(rows)), ())
+    assert as_json(table)["means"][0]["ci95"] == [None, None]
+    assert "no interval for b" in as_json(table)["notes"][0]
 
 
 def test_source_of_one_class_stays_out_of_the_mean() -> None:

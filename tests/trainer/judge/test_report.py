@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.edge.bundles import make_bundle
 from tests.trainer.judge.coloured import Face, coloured_set
+from tests.trainer.judge.conftest import training
 from trainer.__main__ import main
+from trainer.commands.report import _material
 from trainer.faces.manifest import read_manifest
 from trainer.judge.costs import Costs
 from trainer.judge.judgement import judge
 from trainer.judge.models import open_model
 from trainer.judge.page import Material, page
 from trainer.learn.runs import read_run, write_run
+from trainer.metrics import probabilities
 
 
 class Page(HTMLParser):
@@ -55,10 +59,12 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def whole(run: Path, bundle: Path, faces: Path, runs_left_out: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(
+    run: Path, bundle_of_run: Path, faces: Path, runs_left_out: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """The text of a report with all there is."""
     out = tmp_path_factory.mktemp("report") / "report.html"
-    command = ["report", str(run), "--data", str(faces), "--bundle", str(bundle), "--out", str(out)]
+    command = ["report", str(run), "--data", str(faces), "--bundle", str(bundle_of_run), "--out", str(out)]
     assert main([*command, "--left-out-runs", str(runs_left_out)]) == 0
     return out.read_text()
 
@@ -106,6 +112,37 @@ def test_headline_says_in_whole_faces_what_is_right(whole: str) -> None:
 def test_page_warns_of_faces_of_people_and_of_what_flatters(whole: str) -> None:
     assert "do not pass on" in whole
     assert "The best epoch was chosen on held-out faces" in whole
+    assert "The calibration was set on these faces" in whole
+
+
+def test_bundle_and_its_float_network_are_read_with_one_calibration(
+    run: Path, faces: Path, bundle_of_run: Path
+) -> None:
+    made = open_model(bundle_of_run)
+    given = _material(
+        *(run, faces), bundle=bundle_of_run, split="held_out", left_out_runs=None, costs=Costs(), pictures=False
+    )
+    assert given.beside is not None
+    assert given.shown.model.calibration == given.beside.model.calibration == made.calibration
+    assert made.calibration.temperature != 1
+    assert given.beside.shares == pytest.approx(probabilities(given.beside.logits, made.calibration))
+
+
+def test_bundle_of_another_run_is_refused(
+    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = make_bundle(tmp_path, training=training(run, faces, seed=7))
+    command = ["report", str(run), "--data", str(faces), "--bundle", str(other), "--out", str(tmp_path / "r.html")]
+    assert main(command) == 65
+    assert "was not made of this run on this set (other seed)" in capsys.readouterr().err
+
+
+def test_other_set_than_that_of_the_run_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = coloured_set(tmp_path / "other", [Face("mask"), Face("no_mask")])
+    assert main(["report", str(run), "--data", str(other), "--out", str(tmp_path / "r.html")]) == 65
+    assert "is not the set of this run" in capsys.readouterr().err
 
 
 def test_left_out_table_tells_each_run_and_the_mean(whole: str) -> None:
@@ -166,6 +203,7 @@ def test_run_without_a_finished_epoch_has_no_curve_and_says_so(bundle: Path, run
         (["{run}", "--out", "{folder}/r.html", "--split", "mine"], 65, "no face in split"),
         (["{run}", "--out", "{folder}/r.html", "--left-out-runs", "{folder}"], 65, "no run folder in"),
         (["{run}", "--out", "{folder}/r.html", "--left-out-runs", "{new}"], 66, "no folder"),
+        (["{run}", "--out", "{folder}/r.html", "--data", "{new}"], 66, "no manifest.csv"),
         (["{run}"], 64, "--out"),
     ],
 )
@@ -179,7 +217,7 @@ def test_mistake_is_one_line_and_leaves_no_page(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     names = {"run": run, "new": tmp_path / "new", "folder": tmp_path}
-    assert main(["report", *(option.format(**names) for option in options), "--data", str(faces)]) == code
+    assert main(["report", "--data", str(faces), *(option.format(**names) for option in options)]) == code
     said = capsys.readouterr().err
     assert told in said
     assert len(said.splitlines()) == 1

@@ -3,7 +3,7 @@ import pytest
 from edge.errors import DataError, UsageError
 from tests.trainer.drawn import row
 from trainer.faces.manifest import FaceRow
-from trainer.learn.division import divide
+from trainer.learn.division import describe_division, divide
 
 
 def source(name: str, masked: int, bare: int, held_out: int = 0) -> list[FaceRow]:
@@ -65,3 +65,34 @@ def test_source_that_is_not_there_is_named(unseen: tuple[str, ...], leave_out: t
 def test_one_class_left_to_train_on_is_refused() -> None:
     with pytest.raises(DataError, match="both mask and no_mask"):
         divide([*source("a", 5, 5), *source("b", 5, 0)], ("a",), ())
+
+
+@pytest.mark.parametrize(
+    ("unseen", "leave_out", "why"),
+    [
+        (("a", "b"), ("a",), "a cannot be both --unseen"),
+        (("d",), (), "d cannot judge: both mask and no_mask"),
+        (("none", "b"), (), "--unseen none cannot be given with other"),
+        (("b", "auto"), (), "--unseen auto cannot be given with other"),
+    ],
+)
+def test_judges_that_could_not_judge_are_refused(unseen: tuple[str, ...], leave_out: tuple[str, ...], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        divide(FOUR, unseen, leave_out)
+
+
+def test_source_of_one_class_can_judge_beside_another() -> None:
+    assert divide(FOUR, ("b", "d"), ()).division.selecting
+
+
+def test_held_out_faces_of_one_class_select_nothing() -> None:
+    rows = [r for r in source("a", 20, 20, 5) if r.label == "mask" or r.split == "train"]
+    division = divide(rows, ("auto",), ()).division
+    assert (division.judged_on, division.selecting) == ("held_out", False)
+    assert "nothing is selected, the last weights are kept" in describe_division(division)
+
+
+def test_recipe_that_selects_nothing_says_so_whoever_judges() -> None:
+    told = describe_division(divide(FOUR, ("b",), (), may_select=False).division)
+    assert "nothing is selected, the last weights are kept; figures are of 230 faces of unseen b" in told
+    assert divide(FOUR, ("auto",), (), may_select=False).division.unseen == ()

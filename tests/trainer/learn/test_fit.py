@@ -15,7 +15,8 @@ import pytest
 
 from edge.errors import DataError, DiskError
 from tests.trainer.learn.prepared import prepared_set
-from trainer.learn import fit, network
+from trainer.faces.manifest import manifest_sha256
+from trainer.learn import fit, kept, network
 from trainer.learn.recipes import PLANS
 from trainer.learn.runs import BEST, LAST, Run, Settings, read_run, write_run
 from trainer.metrics import Floats
@@ -97,7 +98,7 @@ def test_head_learns_from_cached_features(our_run: Path) -> None:
 
 
 def test_tuning_learns_shifts_but_not_batch_statistics(our_run: Path, ours: Settings) -> None:
-    model = fit.load_best(our_run, ours)
+    model = kept.load_best(our_run, ours)
     _, shift, *statistics = [np.array(w) for w in network.norms(model)[-1].get_weights()]
     network.load_weights(model, our_run / AFTER_HEAD)
     _, shift_before, *statistics_before = [np.array(w) for w in network.norms(model)[-1].get_weights()]
@@ -113,7 +114,7 @@ def test_interrupt_in_the_first_phase_leaves_weights_that_answer(ours: Settings,
 
 def answers(folder: Path) -> Floats:
     """Of a run's kept network, to four pictures."""
-    run = fit.open_run(folder)
+    run = kept.open_run(folder)
     return run.logits(np.random.default_rng(1).integers(0, 255, (4, run.size_px, run.size_px, 3), np.uint8))
 
 
@@ -150,11 +151,36 @@ def test_interrupt_in_the_first_epoch_leaves_weights_and_a_run_that_goes_on(quic
 
 
 def test_run_does_not_go_on_with_other_faces(quick_run: Path, tmp_path: Path) -> None:
-    fewer = replace(read_run(quick_run), settings=replace(read_run(quick_run).settings, data=str(tmp_path / "set")))
+    moved = replace(read_run(quick_run), settings=replace(read_run(quick_run).settings, data=str(tmp_path / "set")))
     prepared_set(tmp_path / "set", people=4)
-    write_run(tmp_path, fewer)
+    write_run(tmp_path, moved)
+    with pytest.raises(DataError, match="is not the set of this run"):
+        fit.train(moved.settings, tmp_path, resume=True)
+    write_run(tmp_path, replace(moved, manifest_sha256=""))  # as in runs of before it was noted
     with pytest.raises(DataError, match="other faces than when this run began"):
-        fit.train(fewer.settings, tmp_path, resume=True)
+        fit.train(moved.settings, tmp_path, resume=True)
+
+
+def test_run_knows_the_set_that_it_was_trained_on(quick_run: Path, faces: Path) -> None:
+    assert read_run(quick_run).manifest_sha256 == manifest_sha256(faces)
+
+
+def test_run_is_not_started_from_one_that_saw_what_it_is_to_be_judged_on(
+    our_run: Path, ours: Settings, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"was trained on b.*nothing can"):
+        fit.train(replace(ours, start_from=str(our_run), leave_out=("b",)), tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_compiled_answers_are_those_of_the_network(our_run: Path, ours: Settings) -> None:
+    model = kept.load_best(our_run, ours)
+    crops = np.random.default_rng(2).integers(0, 255, (kept.AT_ONCE + 3, 32, 32, 3), np.uint8)
+    plain = np.asarray(model(network.scale(crops), training=False))
+    logits = kept.answering(model)
+    assert logits(crops) == pytest.approx(plain, abs=1e-5)
+    model.layers[-1].bias.assign_add([1.0, 0.0, 0.0])  # as a step of training or a swap does
+    assert logits(crops) == pytest.approx(plain + np.array([1.0, 0, 0]), abs=1e-5)
 
 
 @pytest.mark.parametrize("recipe", ["mobilenet_v2", "baseline_cnn"])
@@ -171,7 +197,7 @@ def test_ctrl_c_to_the_command_ends_it_cleanly_with_usable_weights(faces: Path, 
         said += started.stderr.readlines()
     assert started.returncode == 130
     assert "Traceback" not in "".join(said)
-    assert said[-1] == "trainer: stopped; a training goes on with --resume\n"
+    assert said[-2:] == ["it goes on where it was with --resume\n", "trainer: stopped\n"]
     assert answers(tmp_path / "run").shape == (4, 3)
 
 

@@ -52,9 +52,11 @@ def test_checkpoint_goes_on_where_it_was(learner: Learner, tmp_path: Path) -> No
 
 def test_step_after_a_checkpoint_is_the_step_that_would_have_come(learner: Learner, tmp_path: Path) -> None:
     learner.save(tmp_path / "last.npz", epoch=1)
-    first = np.asarray(learner.learn(IMAGES, LABELS))
+    first, weights = np.asarray(learner.learn(IMAGES, LABELS)), learner.lesson.model.get_weights()
     learner.load(tmp_path / "last.npz")
     assert np.asarray(learner.learn(IMAGES, LABELS)) == pytest.approx(first, rel=1e-4)
+    again = learner.lesson.model.get_weights()  # as the optimizer's moments, its step and its rate have it
+    assert all(a == pytest.approx(b, abs=1e-6) for a, b in zip(again, weights, strict=True))
 
 
 def test_swapping_twice_changes_nothing(learner: Learner) -> None:

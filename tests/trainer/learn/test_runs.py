@@ -5,8 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from edge.errors import DataError
-from trainer.learn.runs import RUN, Division, EpochFigures, Run, Settings, read_run, write_run
+from edge.errors import DataError, OutputError
+from tests.trainer.drawn import row
+from trainer.faces.manifest import manifest_sha256, write_manifest
+from trainer.learn.runs import (
+    RUN,
+    Division,
+    EpochFigures,
+    Run,
+    Settings,
+    begin,
+    read_run,
+    refuse_other_set,
+    refuse_seen,
+    refuse_taken,
+    write_run,
+)
 
 
 def epoch(phase: str, number: int, balanced: float) -> EpochFigures:
@@ -62,3 +76,48 @@ def test_epochs_after_the_last_checkpoint_are_forgotten() -> None:
     taken_back = trained(0.9, 0.92, 0.95).until(2)
     assert [f.epoch for f in taken_back.whole] == [1, 2]
     assert str(taken_back) == str(trained(0.9, 0.92))
+
+
+def test_run_of_before_the_manifest_was_noted_still_reads(tmp_path: Path) -> None:
+    write_run(tmp_path, trained(0.9))
+    held = json.loads((tmp_path / RUN).read_text())
+    del held["manifest_sha256"]
+    (tmp_path / RUN).write_text(json.dumps(held))
+    assert read_run(tmp_path).manifest_sha256 == ""
+    refuse_other_set(read_run(tmp_path), tmp_path)
+
+
+def test_set_that_was_prepared_anew_is_not_the_runs(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [row(split="train")])
+    run = Run(Settings("faces", None), manifest_sha256=manifest_sha256(tmp_path))
+    refuse_other_set(run, tmp_path)
+    write_manifest(tmp_path, [row(split="held_out")])
+    with pytest.raises(DataError, match=r"prepared anew.*train again"):
+        refuse_other_set(run, tmp_path)
+
+
+def test_what_the_earlier_run_trained_on_cannot_be_unseen_to_one_that_starts_from_it(tmp_path: Path) -> None:
+    parent = Run(Settings("faces", None), Division(unseen=("b",), leave_out=("c",)))
+    refuse_seen(parent, Division(unseen=("c",), leave_out=("b",)), tmp_path)
+    refuse_seen(parent, Division(), tmp_path)
+    with pytest.raises(DataError, match=r"was trained on a, .*only b, c can be kept apart"):
+        refuse_seen(parent, Division(unseen=("a",)), tmp_path)
+    with pytest.raises(DataError, match="was trained on a"):
+        refuse_seen(parent, Division(leave_out=("a", "b")), tmp_path)
+
+
+def test_run_that_starts_from_another_tells_what_that_one_began_with(tmp_path: Path) -> None:
+    write_run(tmp_path, replace(trained(0.9, 0.92), settings=Settings("faces", None), earlier=(4,)))
+    run = begin(Settings("faces", "imagenet", start_from=str(tmp_path)))
+    assert run.settings.weights is None
+    assert run.earlier == (4, 2)
+
+
+def test_run_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="no folder that can be written to"):
+        refuse_taken(tmp_path / "file" / "run")
+    with pytest.raises(OutputError, match="is not empty: go on with --resume"):
+        refuse_taken(tmp_path)
+    refuse_taken(tmp_path / "new" / "run")
+    assert not (tmp_path / "new").exists()

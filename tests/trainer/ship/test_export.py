@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +15,16 @@ import pytest
 from edge.bundle import load_bundle, verify_bundle
 from edge.errors import DataError, DiskError
 from edge.interpreter import Interpreter
+from edge.opencv import cv2
 from tests.trainer.ship.conftest import RUN, SETTINGS
 from trainer.__main__ import main
-from trainer.faces.manifest import read_manifest, write_manifest
-from trainer.learn import fit, network, runs
+from trainer.faces.manifest import manifest_sha256, read_manifest, write_manifest
+from trainer.learn import kept, network, runs
 from trainer.learn.draws import CLASS_SHARE, draw
 from trainer.quiet import start_tensorflow
-from trainer.ship import gates
+from trainer.ship import exported, gates
 from trainer.ship.bundle import Naming, swap, write_bundle
-from trainer.ship.exported import FLOAT16, Export
+from trainer.ship.exported import FLOAT16, FLOAT32, Asked, Export
 from trainer.ship.quantize import REPRESENTATIVE_EPOCH, REPRESENTATIVES, representative_crops, to_float
 
 
@@ -56,7 +58,7 @@ def test_bundle_holds_calibration_and_what_the_gates_found(bundle: Path, made: E
     manifest = json.loads((bundle / "bundle.json").read_text())
     assert manifest["calibration"]["temperature"] == made.calibration.temperature
     found = {g["name"]: g["verdict"] for g in manifest["training"]["gates"]}
-    assert found["int8: same label as float"] == gates.PASS
+    assert found["int8: same label as float"] == gates.WARN  # nine faces
     assert len([name for name in found if name.startswith("labels on ")]) == 2
     assert not any("latency" in name for name in found)
     assert (bundle / "labels.txt").read_text().split() == ["mask", "no_mask", "incorrect"]
@@ -66,7 +68,7 @@ def test_card_says_how_it_was_judged_and_what_it_passed(bundle: Path) -> None:
     card = (bundle / "CARD.md").read_text()
     assert "No figure here is of a face that its\ncalibration saw" in card
     assert "The epoch was chosen on the same faces" in card
-    assert "| int8: same label as float | 100.00% | at least 99.50% | pass |" in card
+    assert "| int8: same label as float | 100.00% | at least 88.89% | warning: too few faces to tell" in card
     assert "Individual Typology Angle" in card
 
 
@@ -91,7 +93,7 @@ def test_float_conversion_answers_as_the_network_does() -> None:
     for half in (False, True):
         interpreter = Interpreter(to_float(model, half))
         answers = np.stack([interpreter.run(network.scale(c[np.newaxis]))[0] for c in crops])
-        assert answers == pytest.approx(fit.logits_of(model, crops), abs=0.01)
+        assert answers == pytest.approx(kept.logits_of(model, crops), abs=0.01)
 
 
 def small_network() -> network.Model:
@@ -112,7 +114,7 @@ def test_representatives_are_of_every_class_and_source_and_seeded(faces: Path) -
     for label, share in CLASS_SHARE.items():
         assert classes[label] == pytest.approx(share * REPRESENTATIVES, abs=6)
         assert sources[label, "a"] == pytest.approx(sources[label, "b"], rel=0.35)
-    recipe = fit.recipe_of(SETTINGS, faces)
+    recipe = kept.recipe_of(SETTINGS, faces)
     first, second = (representative_crops(rows, recipe, 8) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
@@ -172,6 +174,38 @@ def test_mistakes_are_one_line_with_their_exit_code(
         assert told in said
         assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_golden_crop_of_another_size_is_refused_before_the_long_work(
+    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((48, 48, 3), np.uint8))
+    monkeypatch.delattr(exported, "export_run")
+    assert export(run, faces, tmp_path / "out", "--golden", str(tmp_path)) == 65
+    assert "is 48x48: it must be a 32x32 colour PNG" in capsys.readouterr().err
+
+
+def test_a_set_other_than_the_one_trained_on_is_refused_as_its_held_out_faces_may_be_known(
+    run: Path, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    runs.write_run(tmp_path / "run", replace(RUN, manifest_sha256=manifest_sha256(faces)))
+    write_manifest(tmp_path, read_manifest(faces)[:-1])
+    assert export(tmp_path / "run", tmp_path, tmp_path / "out") == 65
+    assert "is not the set of this run" in capsys.readouterr().err
+    runs.refuse_other_set(runs.read_run(tmp_path / "run"), faces)
+    runs.refuse_other_set(RUN, tmp_path)  # an older run does not tell
+
+
+def test_loss_to_float_is_measured_by_calibrations_that_saw_neither_the_face_nor_favoured_either(made: Export) -> None:
+    lost = next(g for g in made.gates if g.name == "int8: balanced accuracy lost")
+    told = made.float_figures["balanced_accuracy"] - made.figures["balanced_accuracy"]
+    assert lost.value == pytest.approx(100 * told, abs=0.02)
+
+
+def test_floats_are_not_raced_with_the_shipped_integers() -> None:
+    model = Interpreter(to_float(small_network(), half=False))
+    assert exported.latency_gate(model, Asked(kind=FLOAT32)).verdict == gates.NOT_RUN
 
 
 @pytest.mark.parametrize(

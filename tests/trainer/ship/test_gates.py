@@ -21,11 +21,13 @@ def p_masks(n: int, differing: int) -> tuple[np.ndarray, np.ndarray]:
         (1000, 6, 0.995, gates.FAIL),
         (1000, 2, 0.998, gates.PASS),
         (1000, 3, 0.998, gates.FAIL),
-        (20, 1, 0.995, gates.PASS),  # one face of twenty is 5%, but one face proves nothing
+        (200, 1, 0.995, gates.PASS),
+        (20, 0, 0.995, gates.WARN),  # one face of twenty would be 5%: neither none nor one proves anything
+        (20, 1, 0.995, gates.WARN),
         (20, 2, 0.995, gates.FAIL),
     ],
 )
-def test_labels_may_differ_by_the_limit_and_always_by_one_face(
+def test_labels_may_differ_by_the_limit_and_where_faces_are_too_few_by_one(
     n: int, differing: int, at_least: float, verdict: str
 ) -> None:
     gate = gates.same_labels("same", *p_masks(n, differing), 0.5, at_least)
@@ -42,9 +44,26 @@ def test_balanced_accuracy_may_fall_by_three_tenths_of_a_point(wrong: int, verdi
     assert gates.keeps_balance("int8", own, real, labels, 0.5).verdict == verdict
 
 
+def test_on_a_few_faces_nothing_passes_and_the_limit_told_is_the_one_that_holds() -> None:
+    labels = np.array([0] * 4 + [1] * 4)
+    real = np.where(labels == 0, 0.9, 0.1)
+    own = real.copy()
+    own[0] = 0.1
+    gate = gates.keeps_balance("int8", own, real, labels, 0.5)
+    assert (gate.verdict, gate.found, gate.wanted) == (gates.WARN, "12.50 points", "at most 12.50 points")
+    assert gates.TOO_FEW in gate.note
+    assert gates.keeps_balance("int8", real, real, labels, 0.5).verdict == gates.WARN
+    same = gates.same_labels("same", own, real, 0.5, 0.995)
+    assert (same.verdict, same.wanted) == (gates.WARN, "at least 87.50%")
+    assert gates.TOO_FEW in same.note
+
+
 def test_a_better_integer_model_is_no_loss() -> None:
-    labels = np.array([0, 0, 1, 1])
-    gate = gates.keeps_balance("int8", np.array([0.9, 0.9, 0.1, 0.1]), np.array([0.1, 0.9, 0.1, 0.1]), labels, 0.5)
+    labels = np.array([0] * 200 + [1] * 200)
+    own = np.where(labels == 0, 0.9, 0.1)
+    real = own.copy()
+    real[0] = 0.1
+    gate = gates.keeps_balance("int8", own, real, labels, 0.5)
     assert (gate.verdict, gate.note) == (gates.PASS, "better than float")
 
 
@@ -61,7 +80,7 @@ def test_only_a_latency_that_is_sure_refuses(ratio: float, quartiles: tuple[floa
 
 
 def test_nothing_to_race_with_is_said_and_not_held_against_a_model() -> None:
-    gate = gates.fast_enough(None, 1.5)
+    gate = gates.not_raced(1.5, "the shipped model is not there")
     assert (gate.verdict, gate.found) == (gates.NOT_RUN, "-")
     gates.refuse([gate])
 
@@ -84,6 +103,17 @@ def test_refusal_names_every_check_that_failed() -> None:
     large = gates.small_enough(bytes(9 << 20), 1)
     with pytest.raises(DataError, match=r"float 99.10% \(at least 99.50%\); size 9 MiB \(at most 8 MiB\)"):
         gates.refuse([bad, gates.small_enough(b"", 1), large])
+
+
+def test_a_model_that_a_runtime_gives_no_answer_for_is_refused() -> None:
+    gates.refuse([gates.not_run("labels on a", 0.998, "no environment with it")])
+    with pytest.raises(DataError, match=r"labels on b no answer \(at least 99.80%\)"):
+        gates.refuse([gates.no_answer("labels on b", 0.998, "the model ended it")])
+
+
+def test_what_a_program_said_is_for_the_terminal_only() -> None:
+    gate = gates.no_answer("labels on b", 0.998, "it failed on the model", "ValueError: cannot open /home/ann/m.tflite")
+    assert "/home/ann" not in str(gate.as_json())
 
 
 def test_what_differs_from_run_to_run_stays_out_of_a_bundle() -> None:

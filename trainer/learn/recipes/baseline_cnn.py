@@ -67,7 +67,7 @@ def _is_over(run: Run) -> str | None:
 
 
 PLAN: Final = Plan(
-    preset={"input_px": INPUT_PX, "batch": 20, "epochs": 50, "rate": RATE, "draws": 0},
+    preset={"weights": None, "input_px": INPUT_PX, "batch": 20, "epochs": 50, "rate": RATE, "draws": 0},
     fixed=frozenset(("input_px", "draws", "alpha", "average", "pasted", "weights", "start_from", "rate", "batch")),
     selects=False,
     begin=lambda settings, _rows: network(settings.seed),

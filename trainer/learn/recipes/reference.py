@@ -58,7 +58,7 @@ def network(weights: str | Path | None, seed: int, faults: Faults = AS_IT_WAS) -
     x = base(x, training=False)
     x = layers.Dropout(0.7, seed=seed)(x)
     x = layers.Dense(1024, activation="relu")(x)
-    x = layers.Dropout(0.3, seed=seed + 1)(x)
+    x = layers.Dropout(0.3, seed=(seed + 1) % 2**32)(x)
     x = layers.Dense(512, activation="relu")(x)
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(pixels, layers.Dense(2, activation="softmax")(x), name="reference")
