@@ -1,4 +1,4 @@
-"""The reference project's two recipes as written, and what each of their faults costs: docs/recipes-of-2020.md.
+"""The reference project's two recipes as written, and what each of their faults costs.
 
     python benchmarks/recipes_of_2020.py --weights mobilenet_v2.weights.h5 [--shared ../shared] [--recipe reference]
 

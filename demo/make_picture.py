@@ -40,7 +40,7 @@ class Watched(Tracker):
 def moments(clip: Path) -> list[ImageU8]:
     """The clip's frames at MOMENTS_S, with every person's number and label so far."""
     config = Config()
-    detector = open_detector(config, config.detector.long_side_px)
+    detector = open_detector(config)
     tracker = Watched(config.track.return_s, detector.sure_score)
     pipeline = Pipeline(detector, tracker, open_classifier(config), Decider(), RUN_MIN_FACE_PX)
     labels: dict[int, str] = {}

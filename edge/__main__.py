@@ -160,8 +160,7 @@ def act_classify(args: argparse.Namespace) -> int:
 
     images = list(expand(args.images))
     config = configure(args)
-    detector = open_detector(config, config.detector.still_long_side_px)
-    classifier = open_classifier(config)
+    detector, classifier = open_detector(config), open_classifier(config)
     judge = StillJudge(detector, classifier, config.detector.min_face_px or STILL_MIN_FACE_PX)
     annotated = Annotated(args.annotate, images) if args.annotate else None
     still = StillRun(judge, classifier.model, detector.name, annotated)

@@ -23,9 +23,9 @@ RUN_MIN_FACE_PX: Final = 32
 STILL_MIN_FACE_PX: Final = 20
 
 
-def open_detector(config: Config, long_side_px: int) -> Detector:
+def open_detector(config: Config) -> Detector:
     """The detector asked for; ``auto`` is YuNet where its file is present, else CenterFace."""
-    name = config.detector.name
+    name, long_side_px = config.detector.name, config.detector.long_side_px
     if name == "auto":
         if not is_present("yunet") and not is_present("centerface"):
             raise InputMissing("no face detector is on this machine: run 'edge model fetch'")

@@ -70,9 +70,6 @@ class DetectorConfig:
     long_side_px: int = key(
         640, "the frame's longer side is scaled to this before faces are looked for", low=160, high=1920
     )
-    still_long_side_px: int = key(
-        800, "the same in classify: a still picture has no next frame, so it is looked at closer", low=160, high=1920
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def run_daemon(config: Config, pace: Pace) -> int:
     """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0)."""
     with stopping() as stop:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
-        detector, classifier = open_detector(config, config.detector.long_side_px), open_classifier(config)
+        detector, classifier = open_detector(config), open_classifier(config)
         pipeline = build_pipeline(config, detector, classifier)
         outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))
         settings = sink_settings(config, info(detector, classifier))
