@@ -28,7 +28,9 @@ def export(
     float32: Annotated[bool, typer.Option("--float32", help="Float, for other programs.")] = False,
     name: Annotated[str | None, typer.Option(help="Bundle name; default: the last part of --out.")] = None,
     version: Annotated[str, typer.Option(help="Bundle version.")] = "1",
-    golden: Annotated[Path | None, typer.Option(help="Folder of PNG crops that may be shipped with it.")] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="PNG crops that may be shipped with it; default: patterns.")
+    ] = None,
     edgetpu: Annotated[
         bool, typer.Option("--edgetpu", help="Also compile for a Coral Edge TPU; needs edgetpu_compiler.")
     ] = False,

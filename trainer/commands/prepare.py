@@ -58,7 +58,9 @@ def prepare(
     from trainer.faces.labels import Naming
     from trainer.faces.sources import read_sources
 
-    found = read_sources(folders, Naming(names or ()))
+    naming = Naming(names or ())
+    found = read_sources(folders, naming)
+    naming.refuse_unmet()
     pairs = [_pair(text) for text in same_people or ()]
     sources = sorted({p.source for p in found.photos})
     made.refuse_unknown_sources([name for pair in pairs for name in pair], sources, "--same-people")

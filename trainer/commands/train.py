@@ -164,7 +164,7 @@ def _resumed(settings: Settings, asked: Mapping[str, Any]) -> Settings:
     own = asdict(settings)
     if other := sorted(k for k, v in asked.items() if v != own[k] and not (k in PATHS and _is_same(v, own[k]))):
         raise UsageError(
-            f"{_spelled(other)} cannot differ from the run's own with --resume: leave away, or a new --out"
+            f"{_spelled(other)} cannot differ from the run's own with --resume: leave it out, or name a new --out"
         )
     return settings
 

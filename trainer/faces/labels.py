@@ -32,12 +32,21 @@ class Naming:
 
     def __init__(self, pairs: Iterable[str] = ()) -> None:
         self._labels = dict(SPELLINGS)
+        self._waiting: dict[str, str] = {}
         for pair in pairs:
             word, _, label = pair.rpartition("=")
             if not word or plain(label) not in SPELLINGS:
                 raise UsageError(f"--map {pair!r} must be WORD=LABEL with a label of {', '.join(LABELS)}")
             self._labels[plain(word)] = SPELLINGS[plain(label)]
+            self._waiting[plain(word)] = word
+
+    def refuse_unmet(self) -> None:
+        """Raise UsageError for a word of ``--map`` that no photo came with: a typo would drop its photos."""
+        if self._waiting:
+            words = ", ".join(self._waiting.values())
+            raise UsageError(f"--map {words}: no folder or label has that name: look how it is spelled there")
 
     def label(self, word: str) -> str | None:
         """The label that a word stands for, None where it stands for none."""
+        self._waiting.pop(plain(word), None)
         return self._labels.get(plain(word))

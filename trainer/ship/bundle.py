@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +38,7 @@ from trainer.ship.exported import FLOAT16, FLOAT32, INT8, THRESHOLD, Export, fed
 COMPILED: Final = "model_edgetpu.tflite"
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
 FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
+PATTERNS: Final = 6  # golden inputs where no crops are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,17 +194,18 @@ def version_of_any(*packages: str) -> str:
 
 
 def write_golden(folder: Path, export: Export, source: Path | None) -> None:
-    """Copy the crops and write what the model says of them; without crops the list is empty."""
+    """Put the crops there with what the model says of them; without a folder of them, patterns."""
     folder.mkdir()
     interpreter = Interpreter(export.model)
+    size_px = export.input.shape[1]
+    given = {path.name: read_crop(path, size_px) for path in golden_crops(source)} or patterns(size_px)
     inputs = []
-    for path in golden_crops(source):
-        crop = read_crop(path, export.input.shape[1])
+    for name, crop in given.items():
         raw = raw_answers(interpreter, fed(crop[np.newaxis], export.input))
         p_mask = float(probabilities(dequantise(raw, export.output), export.calibration)[0, MASK_AT])
         label = MASK if p_mask >= THRESHOLD else NO_MASK
-        inputs.append({"file": path.name, "label": label, "p_mask": round(p_mask, 4), "raw": raw[0].tolist()})
-        shutil.copyfile(path, folder / path.name)
+        inputs.append({"file": name, "label": label, "p_mask": round(p_mask, 4), "raw": raw[0].tolist()})
+        write_crop(folder / name, crop)
     expected = {"runtime": find_runtime()[1], "inputs": inputs}
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
@@ -216,6 +217,21 @@ def golden_crops(source: Path | None) -> list[Path]:
     if not found:
         raise InputMissing(f"no PNG crop in {source}: --golden takes a folder of them")
     return found
+
+
+def patterns(size_px: int) -> dict[str, ImageU8]:
+    """Seeded patches of colour, by file name: a site has no faces that may be shipped, and a runtime that computes
+    wrong does so on these, too. (size_px, size_px, 3) uint8 RGB each."""
+    rng = np.random.default_rng(0)
+    drawn = {}
+    for number in range(PATTERNS):
+        coarse = rng.integers(0, 256, (2 + number, 2 + number, 3), np.uint8)
+        drawn[f"pattern-{number}.png"] = cv2.resize(coarse, (size_px, size_px)).astype(np.uint8, copy=False)
+    return drawn
+
+
+def write_crop(path: Path, crop_rgb: ImageU8) -> None:
+    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(crop_rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
 
 
 def read_crop(path: Path, size_px: int) -> ImageU8:

@@ -268,3 +268,11 @@ def test_sources_that_number_the_same_people_share_groups(tmp_path: Path) -> Non
     photos = read_sources([photo_set(tmp_path / "street"), photo_set(tmp_path / "airport")]).photos
     groups = {p.group for p in join_people(photos, [("street", "airport")])}
     assert groups == {f"street:p{i}" for i in range(6)}
+
+
+def test_mapped_word_that_no_folder_has_is_told(tmp_path: Path) -> None:
+    class_folders(tmp_path / "a", each=1, names=("mask", "unmasked"))
+    naming = Naming(["unmaskd=no_mask"])
+    read_sources([tmp_path / "a"], naming)
+    with pytest.raises(UsageError, match="unmaskd: no folder or label has that name"):
+        naming.refuse_unmet()

@@ -233,3 +233,10 @@ def test_yardsticks_and_runs_without_weights_are_refused(
     runs.write_run(tmp_path, RUN)
     assert export(tmp_path, faces, tmp_path / "out") == 66
     assert "no best.weights.h5" in capsys.readouterr().err
+
+
+def test_without_crops_to_ship_a_bundle_is_tested_on_patterns(
+    made: Export, run: Path, faces: Path, tmp_path: Path
+) -> None:
+    said = write_bundle(made, run, faces, Naming("site", "1", None), tmp_path / "site")
+    assert "6 golden inputs agree" in said
