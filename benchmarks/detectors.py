@@ -24,6 +24,7 @@ import numpy as np
 from edge.detect import CenterFace, Detector, YuNet
 from edge.records import Box, Face, ImageU8
 from edge.third_party import locate
+from trainer.faces.cutting import overlap
 
 SETS: Final = ("ilc2021", "street_masks", "mask_types", "film_stills")
 SIZES_PX: Final = (34, 48, 90)  # shorter side of the labelled box
@@ -82,14 +83,6 @@ def make_scenes(data: Path, empty: list[ImageU8], per_class: int, seed: int = 0)
             if pasted:
                 scenes.append(Scene(*pasted, state, size_px))
     return scenes
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union, 0-1."""
-    across = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
-    down = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    shared = max(0.0, across) * max(0.0, down)
-    return shared / (a.width * a.height + b.width * b.height - shared)
 
 
 def best_score(faces: list[Face], box: Box) -> float:

@@ -28,7 +28,7 @@ SUFFIXES: Final = frozenset(
 MAX_FILE_BYTES: Final = 256 * 2**20
 JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # in coded data: all but stuffing, padding and restarts
 JPEG_SIZE_MARKERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-JPEG_END, JPEG_SCAN = 0xD9, 0xDA
+JPEG_END: Final = 0xD9
 
 
 def read_image(path: Path) -> ImageU8:

@@ -120,7 +120,7 @@ MISTAKES = {
     "resume of nothing": (["train", "{set}", "--out", "{new}", "--resume"], 66),
     "model that is not there": (["evaluate", "{new}", "--data", "{set}"], 66),
     "model that is a photo": (["evaluate", "{photo}", "--data", "{set}"], 65),
-    "split that is not there": (["evaluate", "{bundle}", "--data", "{set}", "--split", "mine"], 65),
+    "split that is not there": (["evaluate", "{bundle}", "--data", "{set}", "--split", "mine"], 64),
     "run folder that is taken": (["train", "{set}", "--out", "{run}", "--weights", "random"], 73),
     "set folder that is taken": (["prepare", "{photos}", "--out", "{set}"], 73),
     "bundle folder that is something else": (["export", "{run}", "--int8", "--data", "{set}", "--out", "{photos}"], 73),

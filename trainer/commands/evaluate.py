@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.errors import UsageError
-from trainer.commands.terminal import app, progress, say
+from trainer.commands.terminal import Split, app, progress, say
 
 if TYPE_CHECKING:
     from trainer.faces.manifest import FaceRow
     from trainer.judge.judgement import Judgement
-
-HELD_OUT: Final = "held_out"
 
 
 @app.command(epilog="Example: trainer evaluate models/mask-mnv2 --data faces/ --worst worst.jpg")
@@ -29,7 +27,7 @@ def evaluate(
         ),
     ],
     data: Annotated[Path, typer.Option(help="A prepared set.")],
-    split: Annotated[str | None, typer.Option(help="held_out, train or all; default: held_out.")] = None,
+    split: Annotated[Split | None, typer.Option(help="Which faces; default: held_out.")] = None,
     left_out: Annotated[
         bool,
         typer.Option(
@@ -63,7 +61,7 @@ def evaluate(
         return
     if worst:
         refuse_place(worst)
-    rows = _faces(model, data, split or HELD_OUT, left_out)
+    rows = _faces(model, data, split or Split.held_out, left_out)
     opened = open_model(model)
     with progress("judging", 2 * len(rows)) as advance:
         judged = judge(opened, data, rows, costs, advance)

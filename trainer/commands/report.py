@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trainer.commands.terminal import app, progress, say
+from trainer.commands.terminal import Split, app, progress, say
 
 if TYPE_CHECKING:
     from trainer.judge.costs import Costs
@@ -24,7 +24,7 @@ def report(
     bundle: Annotated[
         Path | None, typer.Option(help="The bundle made of it, to be judged in its place; the float run is set beside.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Faces to judge on: held_out, train or all.")] = "held_out",
+    split: Annotated[Split, typer.Option(help="Faces to judge on.")] = Split.held_out,
     left_out_runs: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Runs that each left a source out, for the leave-one-source-out table."),

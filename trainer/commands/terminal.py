@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import typer
 from rich.console import Console
@@ -19,6 +20,16 @@ app = typer.Typer(
     epilog="Example: trainer prepare photos/ --out faces/ && trainer train faces/ --out run/ "
     "&& trainer export run/ --int8 --data faces/ --out models/my-door",
 )
+
+
+class Split(StrEnum):
+    """Which faces of a prepared set are judged; ``trainer.faces.manifest`` has the first two."""
+
+    held_out = "held_out"
+    train = "train"
+    all = "all"
+
+
 console = Console(stderr=True, highlight=False)
 
 

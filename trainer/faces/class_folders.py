@@ -57,7 +57,7 @@ def _label_and_scene(name: str, naming: Naming) -> tuple[str | None, str]:
 
 def _no_label(folder: Path, strays: Counter[str]) -> str:
     if not strays:
-        return f"{folder} holds no labelled photo: it needs a labels.csv, folders mask/ and no_mask/, or VOC *.xml"
+        return f"{folder} holds no labelled photo: it needs photos in mask/ and no_mask/, a labels.csv, or VOC *.xml"
     seen = ", ".join(f"{'its top' if name == '.' else name + '/'} ({n})" for name, n in strays.most_common(6))
     word = next((name for name, _ in strays.most_common() if name != "."), "bare").rpartition("/")[2]
     return (

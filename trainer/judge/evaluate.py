@@ -88,7 +88,7 @@ def faces(folder: Path, split: str) -> list[FaceRow]:
     refuse_straddling(every)
     rows = [r for r in every if split in ("all", r.split)]
     if not rows:
-        raise DataError(f"{folder} has no face in split {split!r}: --split is held_out, train or all")
+        raise DataError(f"{folder} has no face in split {str(split)!r}: --split is held_out, train or all")
     return rows
 
 

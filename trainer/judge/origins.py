@@ -79,6 +79,8 @@ def _notes_on_its_own_set(origin: Origin, rows: Sequence[FaceRow]) -> Iterator[s
 
 def refuse_other_run(bundle: Path, origin: Origin, run: Run, folder: Path) -> None:
     """Raises DataError where the bundle tells that it was made of another run, or of this one before it went on."""
+    if not origin.calibrated:
+        raise DataError(f"{bundle} is no bundle: name the folder that `trainer export` made, or leave --bundle away")
     settings = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(run.settings).items()}
     made = {"prepared_set_sha256": manifest_sha256(folder), "epochs_of_runs": [*run.earlier, len(run.whole)]}
     told = {**_object(origin.training.get("settings")), **{k: origin.training.get(k) for k in made}}

@@ -185,6 +185,8 @@ def _whole_phase(session: Session, model: network.Model, feed: Batches) -> None:
         learner = Learner(session.plan.lesson(settings, model, total), session.strategy)
     judge = Judge(session, model)
     done = _go_on(session, learner)
+    if done >= settings.epochs:
+        session.telling.say(f"all {settings.epochs} epochs are done already: train into a new folder for more")
     with _leaving_average(session, learner), session.telling.progress("training", total) as tick:
         tick(done * feed.steps())
         for epoch in range(done + 1, settings.epochs + 1):

@@ -74,9 +74,8 @@ def paint(canvas: Canvas, limb: Limb) -> None:
     out = np.hypot(out_x, out_y)
     alpha = np.clip((1 - out) * radius + 0.5, 0, 1)[:, :, None]
     facing = np.sqrt(np.clip(1 - out**2, 0, 1))
-    lit = (
-        1 - canvas.shade + canvas.shade * (out_x * canvas.light[0] + out_y * canvas.light[1] + facing * canvas.light[2])
-    )
+    brightness = out_x * canvas.light[0] + out_y * canvas.light[1] + facing * canvas.light[2]
+    lit = 1 - canvas.shade + canvas.shade * brightness
     canvas.layer[window] += alpha * (limb.colour * lit[:, :, None] - canvas.layer[window])
     canvas.cover[window] = np.maximum(canvas.cover[window], alpha[:, :, 0])
 
@@ -171,7 +170,7 @@ def _thumb(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:
 
 
 def _grain(canvas: Canvas, rng: Rng) -> None:
-    """Skin is not one colour: soft blotches, and a slope of light."""
+    """Skin is not one colour: soft blotches."""
     height, width = canvas.cover.shape
     coarse = rng.normal(1, 0.06, (max(2, height // 12), max(2, width // 12))).astype(np.float32)
     blotches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -185,6 +184,5 @@ def _with_shadow(canvas: Canvas, image: ImageU8, size: float, light: Points) -> 
     shadow = cv2.GaussianBlur(moved, (0, 0), max(0.8, 0.04 * size))
     cover = canvas.cover[:, :, None]
     layer = canvas.layer * cover + image * (1 - canvas.shadow * shadow[:, :, None]) * (1 - cover)
-    return layer.astype(np.float32), np.maximum(canvas.cover, np.clip(shadow * 4, 0, 1) * (canvas.shadow > 0)).astype(
-        np.float32
-    )
+    counts = np.maximum(canvas.cover, np.clip(shadow * 4, 0, 1))
+    return layer.astype(np.float32), counts.astype(np.float32)

@@ -13,9 +13,7 @@ from edge.records import ImageU8
 from trainer.faces.crops import plain_crops
 from trainer.faces.manifest import FaceRow
 from trainer.learn import network
-from trainer.learn.draws import Recipe
 from trainer.learn.recipes import PLANS
-from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.learn.runs import BEST, Settings, read_run
 from trainer.metrics import Floats
 
@@ -42,11 +40,6 @@ def answering(model: network.Model) -> Callable[[ImageU8], Floats]:
         return np.concatenate(parts or [np.zeros((0, 3))]).astype(np.float64)
 
     return logits
-
-
-def recipe_of(settings: Settings, data: Path) -> Recipe:
-    """How a run's varied crops are made."""
-    return making(settings, data)
 
 
 def crops_of(settings: Settings, data: Path, rows: Sequence[FaceRow]) -> ImageU8:

@@ -75,11 +75,6 @@ class Settings:
     strategy: str = "one"
     seed: int = 1
 
-    @property
-    def transplants(self) -> bool:
-        """Whether masks of one face are put onto another."""
-        return self.pasted in ("transplants", "both")
-
 
 @dataclass(frozen=True, slots=True)
 class Division:

@@ -14,7 +14,6 @@ from trainer.quiet import no_chatter, start_tensorflow
 ONE: Final = "one"
 MIRRORED: Final = "mirrored"
 MULTIWORKER: Final = "multiworker"
-STRATEGIES: Final = (ONE, MIRRORED, MULTIWORKER)
 Strategy = Any  # tf.distribute.Strategy; TensorFlow is imported late
 
 

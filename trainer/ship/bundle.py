@@ -38,6 +38,7 @@ from trainer.ship.exported import FLOAT16, FLOAT32, INT8, THRESHOLD, Export, fed
 COMPILED: Final = "model_edgetpu.tflite"
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
 FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
+GUESSING: Final = 0.5  # balanced accuracy
 PATTERNS: Final = 6  # golden inputs where no crops are given
 
 
@@ -246,11 +247,14 @@ def summary(export: Export) -> Iterator[str]:
     """What a person at the terminal wants to know of an export."""
     for name, f in ((export.kind, export.figures), ("float", export.float_figures)):
         low, high = f["ci95"]
+        interval = "too few groups for an interval" if low is None else f"95%: {low} to {high}"
         yield (
-            f"{name}: {f['n']} held-out faces, balanced {f['balanced_accuracy']} (95%: {low} to {high}), "
+            f"{name}: {f['n']} held-out faces, balanced {f['balanced_accuracy']} ({interval}), "
             f"badly worn called mask {f['incorrect_called_mask']}, ECE {f['ece']}"
         )
     yield f"same answer from both: {export.agreement:.2%}; temperature {export.calibration.temperature}"
+    if (export.figures["ci95"][0] or 0.0) <= GUESSING:
+        yield "warning: not shown to be better than guessing on these faces; the gates compare models, and judge none"
 
 
 def listing(folder: Path) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from trainer.judge.models import dequantise, raw_answers
 from trainer.learn import kept, network, runs
 from trainer.learn.division import NONE, divided
 from trainer.learn.recipes import MOBILENET_V2
+from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.metrics import BARE_AT, MASK_AT, Calibration, Floats, Ints, calibrate, cross_calibrated, probabilities
 from trainer.ship import edgetpu, gates, runtimes
 from trainer.ship.gates import Gate
@@ -130,7 +131,7 @@ def convert(real: network.Model, run: runs.Run, data: Path, kind: str) -> bytes:
     if kind != INT8:
         return to_float(real, half=kind == FLOAT16)
     parts = divided(data, run.division.unseen or (NONE,), run.settings.leave_out)
-    return to_int8(real, representative_crops(parts.training, kept.recipe_of(run.settings, data)))
+    return to_int8(real, representative_crops(parts.training, making(run.settings, data)))
 
 
 def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Callable[[int], None]) -> Export:

@@ -23,7 +23,6 @@ from edge.places import checkout
 CHILD: Final = Path(__file__).with_name("tflite_child.py")
 CHILD_LIMIT_S: Final = 900
 WITHOUT_RUNTIME: Final = 69  # how the child ends where it cannot import the runtime
-DEFAULT_KERNELS: Final = "default kernels"
 PLAIN_KERNELS: Final = "plain kernels"
 ABSENT: Final = "make .venv-tflite/.done in the source tree, or --tflite-python"
 

@@ -235,6 +235,7 @@ def test_picture_that_is_gone_is_named(bundle: Path, tmp_path: Path, capsys: pyt
     ("options", "code", "told"),
     [
         (["--split", "train"], 65, "no face in split 'train'"),
+        (["--split", "al"], 64, "--split"),
         (["--left-out"], 66, "no run.json"),
         (["--left-out", "--split", "all"], 64, "leave --split away"),
         (["--cost-missed", "-1"], 64, "--cost-missed"),

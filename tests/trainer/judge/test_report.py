@@ -200,10 +200,11 @@ def test_run_without_a_finished_epoch_has_no_curve_and_says_so(bundle: Path, run
         (["{run}", "--out", "{folder}"], 73, "is a folder"),
         (["{new}", "--out", "{folder}/r.html"], 66, "no run.json"),
         (["{run}", "--out", "{folder}/r.html", "--bundle", "{new}"], 66, "no model at"),
-        (["{run}", "--out", "{folder}/r.html", "--split", "mine"], 65, "no face in split"),
         (["{run}", "--out", "{folder}/r.html", "--left-out-runs", "{folder}"], 65, "no run folder in"),
         (["{run}", "--out", "{folder}/r.html", "--left-out-runs", "{new}"], 66, "no folder"),
         (["{run}", "--out", "{folder}/r.html", "--data", "{new}"], 66, "no manifest.csv"),
+        (["{run}", "--out", "{folder}/r.html", "--bundle", "{run}"], 65, "is no bundle"),
+        (["{run}", "--out", "{folder}/r.html", "--split", "mine"], 64, "--split"),
         (["{run}"], 64, "--out"),
     ],
 )

@@ -18,7 +18,7 @@ from tests.trainer.learn.prepared import prepared_set
 from trainer.faces.manifest import manifest_sha256
 from trainer.learn import fit, kept, network
 from trainer.learn.recipes import PLANS
-from trainer.learn.runs import BEST, LAST, Run, Settings, read_run, write_run
+from trainer.learn.runs import BEST, LAST, RUN, Run, Settings, read_run, write_run
 from trainer.metrics import Floats
 
 AFTER_HEAD = "head.weights.h5"
@@ -221,3 +221,10 @@ def _files_of_at_most(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_run_that_is_done_says_so_and_stays_as_it_is(quick_run: Path, quick: Settings) -> None:
+    before, told = (quick_run / RUN).read_text(), list[str]()
+    fit.train(quick, quick_run, resume=True, telling=fit.Telling(told.append))
+    assert "all 2 epochs are done already" in told[-1]
+    assert (quick_run / RUN).read_text() == before

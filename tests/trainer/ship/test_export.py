@@ -21,9 +21,10 @@ from trainer.__main__ import main
 from trainer.faces.manifest import manifest_sha256, read_manifest, write_manifest
 from trainer.learn import kept, network, runs
 from trainer.learn.draws import CLASS_SHARE, draw
+from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.quiet import start_tensorflow
 from trainer.ship import exported, gates
-from trainer.ship.bundle import Naming, swap, write_bundle
+from trainer.ship.bundle import Naming, summary, swap, write_bundle
 from trainer.ship.exported import FLOAT16, FLOAT32, Asked, Export
 from trainer.ship.quantize import REPRESENTATIVE_EPOCH, REPRESENTATIVES, representative_crops, to_float
 
@@ -114,7 +115,7 @@ def test_representatives_are_of_every_class_and_source_and_seeded(faces: Path) -
     for label, share in CLASS_SHARE.items():
         assert classes[label] == pytest.approx(share * REPRESENTATIVES, abs=6)
         assert sources[label, "a"] == pytest.approx(sources[label, "b"], rel=0.35)
-    recipe = kept.recipe_of(SETTINGS, faces)
+    recipe = making(SETTINGS, faces)
     first, second = (representative_crops(rows, recipe, 8) for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
@@ -240,3 +241,9 @@ def test_without_crops_to_ship_a_bundle_is_tested_on_patterns(
 ) -> None:
     said = write_bundle(made, run, faces, Naming("site", "1", None), tmp_path / "site")
     assert "6 golden inputs agree" in said
+
+
+def test_a_model_that_guesses_is_warned_of(made: Export) -> None:
+    guessing, good = ({**made.figures, "ci95": ci95} for ci95 in ([0.4, 0.6], [0.9, 0.99]))
+    assert "not shown to be better than guessing" in list(summary(replace(made, figures=guessing)))[-1]
+    assert "guessing" not in " ".join(summary(replace(made, figures=good)))
