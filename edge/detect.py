@@ -91,7 +91,7 @@ class YuNet:
     name = "yunet"
     sure_score = 0.75
 
-    def __init__(self, onnx: bytes, min_score: float = 0.6, long_side_px: int = 640) -> None:
+    def __init__(self, onnx: bytes, min_score: float = 0.4, long_side_px: int = 640) -> None:
         self._scaling = Scaling(long_side_px)
         model, no_config = np.frombuffer(onnx, np.uint8), np.empty(0, np.uint8)
         self._net = cv2.FaceDetectorYN.create("onnx", model, no_config, (STRIDE_PX, STRIDE_PX), min_score, NMS_IOU)

@@ -48,6 +48,7 @@ class Strength:
     farthest_px: float = 18.0
     blur: float = 0.22
     noise: float = 0.30
+    processed: float = 0.25
     jpeg: float = 0.65
 
 
@@ -156,15 +157,25 @@ def recede(image: ImageU8, box: Box, rng: Rng, strength: Strength) -> tuple[Imag
 
 
 def photograph(image: ImageU8, rng: Rng, strength: Strength) -> ImageU8:
-    """Motion or soft focus, sensor noise, JPEG: what happens at the size at which the camera sees the face."""
+    """Motion or soft focus, sensor noise, the camera's own processing, JPEG: at the size at which it sees the face."""
     if rng.random() < strength.blur:
         image = _motion(image, rng) if rng.random() < 0.6 else _defocus(image, rng)
     if rng.random() < strength.noise:
         noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(2, 14))
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < strength.processed:
+        image = _processed(image, rng)
     if rng.random() < strength.jpeg:
         image = _jpeg(image, int(rng.integers(25, 96)))
     return image
+
+
+def _processed(image: ImageU8, rng: Rng) -> ImageU8:
+    """What a cheap camera does to its picture: grain and skin smoothed away, edges sharpened until they shine."""
+    smooth = cv2.bilateralFilter(image, 5, rng.uniform(10, 40), 3) if rng.random() < 0.6 else image
+    soft = cv2.GaussianBlur(smooth, (0, 0), rng.uniform(0.7, 2.0))
+    amount = rng.uniform(0.4, 2.5)
+    return cv2.addWeighted(smooth, 1 + amount, soft, -amount, 0).astype(np.uint8, copy=False)
 
 
 def _jpeg(image: ImageU8, quality: int) -> ImageU8:

@@ -41,6 +41,8 @@ HARD_BARE: Final = frozenset(
     )
 )
 HARD_FACTOR: Final = 2.0  # bare faces that are taken for masked ones come twice as often
+AT_MOUTH: Final = frozenset(("hand_at_face", "object_at_mouth"))
+AT_MOUTH_FACTOR: Final = 5.0  # of them the hardest, and the fewest
 DOUBTFUL: Final = frozenset(("type_ng", "pasted", "doubtful"))
 DOUBTFUL_FACTOR: Final = 0.4
 TRANSPLANTED: Final = ("transplants", "both")  # values of ``pasted``
@@ -82,6 +84,8 @@ def _worth(flags: str) -> float:
     words = set(flags.split())
     if words & DOUBTFUL:
         return DOUBTFUL_FACTOR
+    if words & AT_MOUTH:
+        return AT_MOUTH_FACTOR
     return HARD_FACTOR if words & HARD_BARE else 1.0
 
 

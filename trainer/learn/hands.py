@@ -27,8 +27,10 @@ KNUCKLES: Final = np.array([(-0.165, -0.50), (-0.055, -0.54), (0.055, -0.52), (0
 FINGERS: Final = np.array([0.38, 0.44, 0.41, 0.31])
 THICK: Final = np.array([0.056, 0.058, 0.055, 0.047])
 CURLED: Final = 0.15  # what is seen of a finger bent into the palm
+FOLDED: Final = 0.5  # of the hands show their bent fingers' outer half, folded back over the palm or hanging down
 THUMB: Final = ((-0.15, -0.16), 0.21, 0.17, 0.063)  # root, two lengths, half thickness
 FLAT_LIGHT: Final = 0.5  # of the hands are lit as the face is: no shadow, hardly a seam, only the mouth is gone
+RIM: Final = 0.4  # of the hands have a bright edge towards the lamp, as a mask's upper edge has
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Canvas:
     """layer: (height, width, 3) what is drawn, BGR 0-255. cover: (height, width) where, 0-1. light: towards it.
 
     shade: how much darker than its colour a limb gets at its edges, 0-1. shadow: how dark the hand's shadow is, 0-1.
+    rim: how much brighter its edge towards the light is, 0-1.
     """
 
     layer: Floats
@@ -54,6 +57,7 @@ class Canvas:
     light: Points
     shade: float
     shadow: float
+    rim: float
 
 
 def paint(canvas: Canvas, limb: Limb) -> None:
@@ -75,7 +79,8 @@ def paint(canvas: Canvas, limb: Limb) -> None:
     alpha = np.clip((1 - out) * radius + 0.5, 0, 1)[:, :, None]
     facing = np.sqrt(np.clip(1 - out**2, 0, 1))
     brightness = out_x * canvas.light[0] + out_y * canvas.light[1] + facing * canvas.light[2]
-    lit = 1 - canvas.shade + canvas.shade * brightness
+    towards = np.clip(out_x * canvas.light[0] + out_y * canvas.light[1], 0, None) / math.hypot(*canvas.light[:2])
+    lit = 1 - canvas.shade + canvas.shade * brightness + canvas.rim * towards**3
     canvas.layer[window] += alpha * (limb.colour * lit[:, :, None] - canvas.layer[window])
     canvas.cover[window] = np.maximum(canvas.cover[window], alpha[:, :, 0])
 
@@ -85,17 +90,18 @@ def hand_before(image: ImageU8, box: Box, skin: Floats, rng: Rng) -> tuple[Float
 
     Returns what is drawn, (height, width, 3) 0-255, and where it counts, (height, width) 0-1, its shadow included.
     """
-    angle = rng.uniform(0, 2 * math.pi)
-    light = np.array([math.cos(angle) * 0.6, -abs(math.sin(angle)) * 0.6, 0.8])
+    angle = rng.uniform(0, math.pi)  # lamps hang above
+    light = np.array([math.cos(angle) * 0.6, -math.sin(angle) * 0.6, 0.8])
     flat = rng.random() < FLAT_LIGHT
     shade, shadow = (rng.uniform(0.02, 0.14), rng.uniform(0, 0.1)) if flat else (rng.uniform(0.1, 0.4), 0.45)
-    canvas = Canvas(image.astype(np.float32), np.zeros(image.shape[:2], np.float32), light, shade, shadow)
+    rim = rng.uniform(0.1, 0.4) if rng.random() < RIM else 0.0
+    canvas = Canvas(image.astype(np.float32), np.zeros(image.shape[:2], np.float32), light, shade, shadow, rim)
     # Nearer to the lamp than the face, a hand is often paler, like a mask.
     pale, tint = (rng.normal(0.03, 0.06), 0.02) if flat else (rng.normal(0.06, 0.2), 0.05)
     colour = skin * np.exp(pale) * np.exp(rng.normal(0, tint, 3))
     both = rng.random() < 0.2
     at = np.array([rng.uniform(0.2, 0.8), rng.uniform(0.62, 1.0)])
-    turn = rng.uniform(-1.9, 1.9)
+    turn = rng.uniform(-2.2, 2.2)
     size = max(box.width, box.height) * rng.uniform(0.62, 1.1)
     mirror = 1.0 if rng.random() < 0.5 else -1.0
     for side in (1.0, -1.0) if both else (1.0,):
@@ -140,21 +146,32 @@ def _sleeve(to_picture: Callable[[npt.ArrayLike], Points], size: float, rng: Rng
 
 def _fingers(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:
     """Stretched, bent or in between; all alike, or one (a pointing finger) unlike the others."""
-    bent = np.full(4, rng.choice((0.0, 1.0, rng.random()), p=(0.3, 0.5, 0.2))) + rng.normal(0, 0.08, 4)
+    bent = np.full(4, rng.choice((0.0, 1.0, rng.random()), p=(0.25, 0.55, 0.2))) + rng.normal(0, 0.08, 4)
     if rng.random() < 0.4:
         bent[int(rng.integers(2))] = 1 - bent[2]
     spread = rng.uniform(-0.05, 0.3)
+    # Where a bent finger's outer half points to: back over the palm, or across it, as the wrist is turned.
+    fold = math.pi + rng.normal(0, 0.25) if rng.random() < 0.5 else rng.choice((-1, 1)) * rng.uniform(1.2, 2.4)
+    folded = rng.random() < FOLDED
     drawn = []
     for i in rng.permutation(4) if rng.random() < 0.3 else range(4):
         seen = FINGERS[i] + (CURLED - FINGERS[i]) * float(np.clip(bent[i], 0, 1))
         lean = (i - 1.5) * spread + rng.normal(0, 0.05)
-        tip = KNUCKLES[i] + seen * np.array([math.sin(lean), -math.cos(lean)])
+        tip = KNUCKLES[i] + seen * _pointing(lean)
         shade = rng.uniform(0.9, 1.08)
         drawn.append(limb(KNUCKLES[i], tip, THICK[i] * 1.08, THICK[i] * 0.82, shade))
+        if folded and bent[i] > 0.5:
+            lean += fold + rng.normal(0, 0.12)
+            tip, joint = tip + 0.7 * (FINGERS[i] - CURLED) * rng.uniform(0.7, 1.2) * _pointing(lean), tip
+            drawn.append(limb(joint, tip, THICK[i], THICK[i] * 0.8, shade * rng.uniform(0.9, 1.08)))
         if rng.random() < 0.35:
-            nail = tip + 0.02 * np.array([math.sin(lean), -math.cos(lean)])
-            drawn.append(limb(tip, nail, THICK[i] * 0.45, THICK[i] * 0.4, rng.choice((0.25, 1.2))))
+            drawn.append(limb(tip, tip + 0.02 * _pointing(lean), THICK[i] * 0.45, THICK[i] * 0.4, rng.choice((0.25, 1.2))))
     return drawn
+
+
+def _pointing(lean: float) -> Points:
+    """A unit step along a finger that leans so many radians from the hand's own axis."""
+    return np.array([math.sin(lean), -math.cos(lean)])
 
 
 def _thumb(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:

@@ -62,7 +62,7 @@ class Settings:
     input_px: int = 128
     alpha: float = 1.0
     margin: float = 0.2
-    epochs: int = 18
+    epochs: int = 24
     draws: int = 6000
     batch: int = 48
     rate: float = 4e-4
@@ -70,7 +70,7 @@ class Settings:
     decay: float = 0.02
     smoothing: float = 0.05
     dropout: float = 0.2
-    average: float = 0.995
+    average: float = 0.998
     pasted: str = "off"
     strategy: str = "one"
     seed: int = 1
