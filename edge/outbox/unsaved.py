@@ -1,0 +1,55 @@
+"""A note on disk of the numbers that are only in memory, so that a kill while the disk is full is not a silent loss.
+
+The file is made while there is room, and written over in place: that takes no new block, so it works on a full disk.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+SIZE: Final = 64
+_LINE: Final = re.compile(r"([0-9a-z]{6}) ([0-9]+)-([0-9]+) *\n?")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Numbers ``first`` to ``last`` of an epoch were in memory only."""
+
+    epoch: str
+    first: int
+    last: int
+
+
+class Note:
+    """The note at ``path``. Nothing here raises: what cannot be noted is only not known later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text: str | None = None  # as it stands on disk, as far as we wrote it
+
+    def read(self) -> Span | None:
+        """What the run before left; None for nothing, or nothing that can be read."""
+        try:
+            found = _LINE.match(self._path.read_text("ascii", errors="replace"))
+        except OSError:
+            return None
+        return Span(found[1], int(found[2]), int(found[3])) if found else None
+
+    def write(self, span: Span | None) -> None:
+        """Note the span, or that there is none."""
+        text = f"{span.epoch} {span.first}-{span.last}" if span else ""
+        if text == self._text:
+            return
+        with suppress(OSError):
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.pwrite(fd, f"{text:<{SIZE - 1}}\n".encode("ascii"), 0)
+                os.fsync(fd)
+                self._text = text
+            finally:
+                os.close(fd)

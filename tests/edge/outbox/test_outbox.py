@@ -1,0 +1,387 @@
+"""The outbox keeps every event until the broker has it, over restarts, full disks and files that broke."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from edge.errors import Unavailable
+from edge.outbox import Limits, Outbox, Waiting, open_outbox
+from edge.outbox.outbox import FILE, NOTE, RETRY_S
+
+WRITER = Path(__file__).with_name("writer.py")
+TEAR = 512
+
+
+class Hand:
+    """A clock that is moved by hand, seconds."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def fill(outbox: Outbox, count: int) -> None:
+    for _ in range(count):
+        outbox.put(outbox.last_seq + 1, f"event {outbox.last_seq + 1}".encode())
+
+
+def held(outbox: Outbox) -> list[int]:
+    return [w.seq for w in waiting(outbox)]
+
+
+def waiting(outbox: Outbox) -> Iterator[Waiting]:
+    after = 0
+    while found := outbox.next(after):
+        yield found
+        after = found.seq
+
+
+@pytest.fixture
+def no_room() -> Iterator[None]:
+    """No file of this process may grow, as on a full disk: a write beyond the limit fails with EFBIG."""
+    import signal
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def fill_disk() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (NOTE_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def free_disk() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+NOTE_BYTES = 64
+
+
+def test_events_and_numbers_outlast_a_restart(tmp_path: Path) -> None:
+    first = open_outbox(tmp_path)
+    fill(first, 3)
+    first.ack(1)
+    first.close()
+    second = open_outbox(tmp_path)
+    assert (second.epoch, second.last_seq, second.losses) == (first.epoch, 3, ())
+    assert list(waiting(second)) == [Waiting(2, b"event 2"), Waiting(3, b"event 3")]
+    second.close()
+
+
+def test_numbers_go_on_when_everything_was_delivered(tmp_path: Path) -> None:
+    first = open_outbox(tmp_path)
+    fill(first, 3)
+    for seq in (1, 2, 3):
+        first.ack(seq)
+    first.close()
+    second = open_outbox(tmp_path)
+    assert (second.last_seq, len(second)) == (3, 0)
+    second.close()
+
+
+def test_a_new_outbox_is_a_new_epoch(tmp_path: Path) -> None:
+    assert open_outbox(tmp_path / "a").epoch != open_outbox(tmp_path / "b").epoch
+
+
+def test_a_second_run_is_kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.outbox.store.WAIT_S", 0.1)
+    first = open_outbox(tmp_path)
+    with pytest.raises(Unavailable, match="used by another edge run"):
+        open_outbox(tmp_path)
+    first.close()
+    open_outbox(tmp_path).close()
+
+
+def test_the_oldest_make_room_and_are_counted_over_restarts(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path, Limits(events=3))
+    fill(outbox, 5)
+    assert (held(outbox), outbox.dropped) == ([3, 4, 5], 2)
+    outbox.ack(1)  # dropped before: passed over
+    assert len(outbox) == 3
+    outbox.close()
+    again = open_outbox(tmp_path, Limits(events=3))
+    assert (held(again), again.dropped) == ([3, 4, 5], 2)
+    again.close()
+
+
+def test_age_counts_the_time_that_the_daemon_ran(tmp_path: Path) -> None:
+    clock = Hand()
+    outbox = open_outbox(tmp_path, Limits(age_s=60), clock)
+    fill(outbox, 1)
+    clock.now_s += 50
+    fill(outbox, 1)
+    assert outbox.oldest_s == pytest.approx(50)
+    outbox.close()
+    clock.now_s = 5.0  # a reboot: the machine's clock begins anew
+    again = open_outbox(tmp_path, Limits(age_s=60), clock)
+    assert (held(again), again.oldest_s) == ([1, 2], pytest.approx(50))
+    clock.now_s += 20
+    fill(again, 1)
+    assert (held(again), again.dropped) == ([2, 3], 1)
+    again.close()
+
+
+def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="events"):
+        open_outbox(tmp_path, Limits(events=0))
+
+
+def test_numbers_rise(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 2)
+    with pytest.raises(ValueError, match="event 2 after 2"):
+        outbox.put(2, b"")
+    outbox.close()
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path: Path, no_room: None) -> None:
+    clock = Hand()
+    outbox = open_outbox(tmp_path, clock=clock)
+    fill(outbox, 2)
+    fill_disk()
+    fill(outbox, 50)
+    assert outbox.trouble is not None
+    outbox.ack(1)
+    outbox.ack(3)  # in memory only
+    assert held(outbox) == [2, *range(4, 53)]
+    free_disk()
+    clock.now_s += RETRY_S
+    fill(outbox, 1)
+    assert outbox.trouble is None
+    outbox.close()
+    again = open_outbox(tmp_path)
+    assert (held(again), again.losses) == ([2, *range(4, 54)], ())
+    again.close()
+
+
+def test_a_kill_while_the_disk_is_full_is_reported(tmp_path: Path, no_room: None) -> None:
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 2)
+    fill_disk()
+    fill(outbox, 5)
+    outbox.ack(3)
+    killed = tmp_path / "killed"
+    free_disk()
+    shutil.copytree(tmp_path, killed)  # what a kill leaves: nothing was closed
+    again = open_outbox(killed)
+    assert [loss.count for loss in again.losses] == [4]
+    assert (held(again), again.last_seq, again.epoch) == ([1, 2], 7, outbox.epoch)
+    again.close()
+    assert not open_outbox(killed).losses
+
+
+def test_in_memory_the_oldest_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.outbox.outbox.IN_MEMORY", 3)
+    (tmp_path / "file").write_text("no folder")
+    outbox = open_outbox(tmp_path / "file")
+    assert outbox.trouble
+    fill(outbox, 5)
+    assert (held(outbox), outbox.dropped) == ([3, 4, 5], 2)
+    outbox.close()
+
+
+def test_a_damaged_file_is_set_aside_with_the_number_known(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 2000)
+    outbox.close()
+    data = bytearray((tmp_path / FILE).read_bytes())
+    page = data.index(b"event 1000") // 4096 * 4096
+    data[page : page + 600] = b"\xff" * 600
+    (tmp_path / FILE).write_bytes(data)
+    again = open_outbox(tmp_path)
+    assert [loss.count for loss in again.losses] == [2000]
+    assert (again.last_seq, len(again)) == (0, 0)
+    assert again.epoch != outbox.epoch
+    assert (tmp_path / f"{FILE}.broken").is_file()
+    fill(again, 1)
+    again.close()
+    assert not open_outbox(tmp_path).losses
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_what_is_no_outbox_is_set_aside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    outbox = open_outbox(tmp_path)
+    assert [loss.count for loss in outbox.losses] == [None]
+    fill(outbox, 1)
+    outbox.close()
+
+
+def test_a_file_that_breaks_while_it_is_in_use_never_reaches_the_pipeline(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 300)
+    with (tmp_path / FILE).open("r+b") as file:
+        file.truncate(5000)
+    fill(outbox, 300)
+    list(waiting(outbox))
+    for seq in range(1, 601):
+        outbox.ack(seq)
+    outbox.close()
+
+
+def torn(tmp_path: Path, name: str) -> Iterator[Path]:
+    """Folders with the outbox as it was in the middle of its life, one file cut at every 512 bytes."""
+    outbox = open_outbox(tmp_path / "whole")
+    fill(outbox, 60)
+    for seq in range(1, 31):
+        outbox.ack(seq)
+    fill(outbox, 20)
+    whole = (tmp_path / "whole" / name).read_bytes()
+    for size in range(0, len(whole), TEAR):
+        folder = tmp_path / f"torn-{size}"
+        shutil.copytree(tmp_path / "whole", folder)
+        os.truncate(folder / name, size)
+        yield folder
+        shutil.rmtree(folder)
+    outbox.close()
+
+
+@pytest.mark.parametrize("name", [FILE, f"{FILE}-wal", NOTE])
+def test_torn_files_are_opened_or_set_aside_and_go_on_working(tmp_path: Path, name: str) -> None:
+    count = 0
+    for folder in torn(tmp_path, name):
+        count += 1
+        outbox = open_outbox(folder)
+        before = held(outbox)
+        assert before == sorted(set(before))
+        assert all(w.payload == f"event {w.seq}".encode() for w in waiting(outbox))
+        fill(outbox, 2)
+        assert held(outbox) == [*before, outbox.last_seq - 1, outbox.last_seq]
+        outbox.close()
+        assert held(open_outbox(folder))[-2:] == [outbox.last_seq - 1, outbox.last_seq]
+    assert count >= 1
+
+
+def killed_writer(folder: Path, after_lines: int) -> tuple[set[int], set[int]]:
+    """Numbers that the outbox had taken, and delivered ones, when the writer was killed with SIGKILL."""
+    writer = subprocess.Popen([sys.executable, str(WRITER), str(folder)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    lines = [writer.stdout.readline() for _ in range(after_lines)]
+    writer.kill()
+    lines += writer.stdout.read().splitlines(keepends=True)
+    writer.wait()
+    writer.stdout.close()
+    numbers = [int(line) for line in lines if line.endswith("\n")]
+    return {n for n in numbers if n > 0}, {-n for n in numbers if n < 0}
+
+
+def kills(folder: Path, times: int) -> None:
+    taken: set[int] = set()
+    delivered: set[int] = set()
+    for turn in range(times):
+        new, gone = killed_writer(folder, 1 + turn * 7 % 23)
+        taken, delivered = taken | new, delivered | gone
+        outbox = open_outbox(folder)
+        assert not outbox.losses
+        now = held(outbox)
+        assert now == sorted(set(now))
+        assert taken - delivered <= set(now)
+        assert all(w.payload.startswith(f"{outbox.epoch}:{w.seq}:".encode()) for w in waiting(outbox))
+        assert outbox.last_seq - max(taken) in (0, 1)  # one may have been taken and not yet said
+        outbox.close()
+
+
+def test_a_killed_writer_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    kills(tmp_path, 10)
+
+
+@pytest.mark.slow
+def test_two_hundred_killed_writers_lose_and_double_nothing(tmp_path: Path) -> None:
+    kills(tmp_path, 200)
+
+
+class OutboxLife(RuleBasedStateMachine):
+    """Against a plain list that nobody could get wrong: restarts and refusing disks included."""
+
+    LIMIT = 6
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = TemporaryDirectory()
+        self.clock = Hand()
+        self.outbox = open_outbox(Path(self.folder.name), Limits(events=self.LIMIT), self.clock)
+        self.model: list[Waiting] = []
+        self.dropped = 0
+        self.is_full = False
+
+    @rule(payload=st.binary(max_size=5))
+    def put(self, payload: bytes) -> None:
+        seq = self.outbox.last_seq + 1
+        self.outbox.put(seq, payload)
+        self.model.append(Waiting(seq, payload))
+        while not self.is_full and len(self.model) > self.LIMIT:
+            self.model.pop(0)
+            self.dropped += 1
+
+    @rule(seq=st.integers(0, 40))
+    def ack(self, seq: int) -> None:
+        self.outbox.ack(seq)
+        self.model = [w for w in self.model if w.seq != seq]
+
+    @rule(after=st.integers(0, 40))
+    def look(self, after: int) -> None:
+        assert self.outbox.next(after) == next((w for w in self.model if w.seq > after), None)
+
+    @rule(passed_s=st.floats(0, 10))
+    def wait(self, passed_s: float) -> None:
+        self.clock.now_s += passed_s
+
+    @rule()
+    def restart(self) -> None:
+        if self.is_full:
+            return
+        self.outbox.close()
+        self.outbox = open_outbox(Path(self.folder.name), Limits(events=self.LIMIT), self.clock)
+        assert not self.outbox.losses
+
+    @rule()
+    def refuse(self) -> None:
+        self.is_full = True
+        self.outbox._disk._db.execute("PRAGMA query_only=ON")
+
+    @rule()
+    def allow(self) -> None:
+        self.is_full = False
+        self.outbox._disk._db.execute("PRAGMA query_only=OFF")
+        self.clock.now_s += RETRY_S
+        self.put(b"after")
+
+    @invariant()
+    def holds_what_the_list_holds(self) -> None:
+        if hasattr(self, "outbox"):
+            assert list(waiting(self.outbox)) == self.model
+            assert (len(self.outbox), self.outbox.dropped) == (len(self.model), self.dropped)
+
+    def teardown(self) -> None:
+        if hasattr(self, "outbox"):
+            self.outbox.close()
+            self.folder.cleanup()
+
+
+TestOutboxLife = OutboxLife.TestCase
+
+
+def test_the_file_is_not_readable_by_others(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path / "state")
+    fill(outbox, 1)
+    assert (tmp_path / "state").stat().st_mode & 0o007 == 0
+    with pytest.raises(sqlite3.OperationalError):
+        sqlite3.connect(tmp_path / "state" / FILE, timeout=0).execute("BEGIN IMMEDIATE")
+    outbox.close()
