@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import socket
@@ -49,14 +50,15 @@ class Children:
 
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, argv: list[str], log: Path | None = None) -> subprocess.Popen[bytes]:
-        """log: where its stdout and stderr go; None is where ours go."""
+    def start(self, argv: list[str], log: Path | None = None, state: Path | None = None) -> subprocess.Popen[bytes]:
+        """log: where its stdout and stderr go; None is where ours go. state: its state folder, None for this user's."""
         sys.stdout.flush()
         with contextlib.ExitStack() as stack:
             out = None if log is None else stack.enter_context(log.open("wb"))
             # A session of its own: Ctrl-C reaches us alone, and we end the children in order.
+            env = os.environ if state is None else {**os.environ, "STATE_DIRECTORY": str(state)}
             child = subprocess.Popen(
-                argv, cwd=ROOT, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                argv, cwd=ROOT, env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
             )
         self.started.append(child)
         return child
@@ -112,7 +114,7 @@ def demo(options: argparse.Namespace, children: Children, folder: Path) -> int:
     print(f"broker      {broker}, 127.0.0.1:{port}")
     print("subscriber  demo/watch.py (knows nothing of edge), topic #")
     print(f"door        edge run --source {shown(options.source)} --sink mqtt://127.0.0.1:{port} --pace max\n")
-    run_edge(options.source, port, children, folder / "edge.log", deadline)
+    run_edge(options.source, port, children, folder, deadline)
     with contextlib.suppress(subprocess.TimeoutExpired):
         watch.wait(LAST_EVENTS_S)
     events = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
@@ -123,10 +125,12 @@ def demo(options: argparse.Namespace, children: Children, folder: Path) -> int:
     return 0
 
 
-def run_edge(source: Path, port: int, children: Children, log: Path, deadline: float) -> None:
+def run_edge(source: Path, port: int, children: Children, folder: Path, deadline: float) -> None:
+    """folder: for its log and its outbox."""
+    log = folder / "edge.log"
     sink = f"mqtt://127.0.0.1:{port}"
     asked = ["--config", str(CONFIG), "--source", str(source), "--sink", sink, "--pace", "max"]
-    edge = children.start([sys.executable, "-m", "edge", "run", *asked], log)
+    edge = children.start([sys.executable, "-m", "edge", "run", *asked], log, folder / "state")
     try:
         code = edge.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

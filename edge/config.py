@@ -107,6 +107,14 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxConfig:
+    max_events: int = key(
+        100_000, "events that wait on disk for the broker, the oldest make room", low=100, high=10_000_000
+    )
+    max_age_days: float = key(30.0, "days, while the daemon runs, that an event waits at most", low=0.01, high=3650)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked. Sections are named after what they set."""
 
@@ -118,6 +126,7 @@ class Config:
     decide: DecideConfig = field(default_factory=DecideConfig)
     publish: PublishConfig = field(default_factory=PublishConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
 
 
 def load_config(path: Path | None) -> Config:

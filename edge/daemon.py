@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import platform
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +16,17 @@ from edge.classify import Classifier
 from edge.config import Config
 from edge.detect import Detector
 from edge.events import SCHEMA_VERSION, EventWriter
+from edge.outbox import Limits, Outbox, open_outbox
 from edge.passwords import read_password
+from edge.places import state_dir
 from edge.run import Outlet, Patience, closing, run, stopping
-from edge.sinks import MqttSettings, SinkSettings, check_sinks, open_sink
+from edge.sinks import MqttSettings, SinkSettings, check_sinks, is_broker, open_sink
 from edge.sources import CameraSettings, Pace, Source, open_source
 
 log = logging.getLogger(__name__)
 
 EXIT_INTERRUPTED: Final = 130
+DAY_S: Final = 86400.0
 
 
 def run_daemon(config: Config, pace: Pace) -> int:
@@ -30,13 +35,37 @@ def run_daemon(config: Config, pace: Pace) -> int:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
         detector, classifier = open_detector(config), open_classifier(config)
         pipeline = build_pipeline(config, detector, classifier)
-        outlet = Outlet(EventWriter(config.device.name, config.camera.name, classifier.model))
         settings = sink_settings(config, info(detector, classifier))
-        with open_camera(config, pace) as source, closing(outlet, config.publish.drain_s):
-            for spec in config.publish.sinks:
-                outlet.sinks.append(open_sink(spec, settings))
-            run(source, pipeline, outlet, patience(config), stop)
+        with open_camera(config, pace) as source, kept_events(config) as outbox:
+            outlet = Outlet(event_writer(config, classifier.model, outbox))
+            with closing(outlet, config.publish.drain_s):
+                # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
+                # in between would give its number to another event.
+                for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
+                    outlet.sinks.append(open_sink(spec, settings, outbox))
+                run(source, pipeline, outlet, patience(config), stop)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+@contextmanager
+def kept_events(config: Config) -> Iterator[Outbox | None]:
+    """The outbox, where there is a broker to fill it for."""
+    if not any(is_broker(spec) for spec in config.publish.sinks):
+        yield None
+        return
+    outbox = open_outbox(state_dir(), Limits(config.outbox.max_events, config.outbox.max_age_days * DAY_S))
+    if outbox.waiting:
+        log.info("outbox: %d events wait from before, they go first", outbox.waiting)
+    try:
+        yield outbox
+    finally:
+        outbox.close()
+
+
+def event_writer(config: Config, model: str, outbox: Outbox | None) -> EventWriter:
+    """Counts on where the outbox stands; without one, from 1 in an epoch of its own."""
+    epoch, last_seq = (None, 0) if outbox is None else (outbox.epoch, outbox.last_seq)
+    return EventWriter(config.device.name, config.camera.name, model, epoch=epoch, first_seq=last_seq + 1)
 
 
 def patience(config: Config) -> Patience:

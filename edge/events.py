@@ -75,7 +75,7 @@ class Event:
 class EventWriter:
     """Turns verdicts into numbered events.
 
-    epoch: 6 characters of 0-9 a-z, born with the run (later: with the outbox); None draws one.
+    epoch: 6 characters of 0-9 a-z, born with the outbox, or with a run without one; None draws one.
     first_seq: 1, but for an outbox that goes on counting.
     Raises ConfigError where a name cannot stand in an id.
     """

@@ -88,6 +88,7 @@ class Received:
     payload: bytes
     is_retained: bool
     content_type: str | None
+    user_properties: list[tuple[str, str]]
 
 
 @dataclass
@@ -128,7 +129,9 @@ class Subscriber:
 
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         content_type = getattr(message.properties, "ContentType", None)
-        self.received.append(Received(message.topic, bytes(message.payload), message.retain, content_type))
+        user_properties = list(getattr(message.properties, "UserProperty", []))
+        payload = bytes(message.payload)
+        self.received.append(Received(message.topic, payload, message.retain, content_type, user_properties))
 
 
 @contextlib.contextmanager

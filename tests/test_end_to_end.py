@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,12 @@ CLIP: Final = ROOT / "demo" / "door.mp4"
 UNSTEADY: Final = ("id", "seq", "time")  # what the contract lets differ between two runs
 
 
-def run_clip(*sinks: str) -> str:
-    """`edge run` over the demo's clip; returns its stdout."""
+def run_clip(state: Path, *sinks: str) -> str:
+    """`edge run` over the demo's clip; returns its stdout. state: where its outbox is."""
     asked = [word for sink in sinks for word in ("--sink", sink)]
     command = [sys.executable, "-m", "edge", "run", "--source", str(CLIP), "--pace", "max", *asked]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    env = {**os.environ, "STATE_DIRECTORY": str(state)}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout
@@ -35,7 +37,7 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], li
     broker = Broker(folder).start()
     try:
         with subscribed(broker.port) as subscriber:
-            run_clip(f"jsonl:{folder}/events.jsonl", f"mqtt://127.0.0.1:{broker.port}")
+            run_clip(folder / "state", f"jsonl:{folder}/events.jsonl", f"mqtt://127.0.0.1:{broker.port}")
             lines = (folder / "events.jsonl").read_bytes().splitlines()
             return lines, subscriber.wait_for(len(lines), "/event")
     finally:
@@ -76,9 +78,9 @@ def test_seq_counts_from_one_without_gaps(events: list[dict[str, Any]]) -> None:
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
 
 
-def test_a_second_run_gives_the_same_events(events: list[dict[str, Any]]) -> None:
+def test_a_second_run_gives_the_same_events(events: list[dict[str, Any]], tmp_path: Path) -> None:
     def steady(event: dict[str, Any]) -> dict[str, Any]:
         return {key: value for key, value in event.items() if key not in UNSTEADY}
 
-    again = [json.loads(line) for line in run_clip("jsonl:-").splitlines()]
+    again = [json.loads(line) for line in run_clip(tmp_path, "jsonl:-").splitlines()]
     assert [steady(e) for e in again] == [steady(e) for e in events]

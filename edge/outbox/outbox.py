@@ -94,7 +94,8 @@ class Outbox:
         self._dropped = self._dropped_noted = about.dropped
         self._start_s = clock() - (disk.newest_made_s() if disk else 0.0)
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """Events that are not delivered."""
         with self._lock:
             return self._count()

@@ -81,7 +81,7 @@ def set_aside(path: Path) -> Path:
 
 def count_rows(path: Path) -> int | None:
     """How many events a broken file held: from the oldest to the newest that can still be read; None where none can."""
-    ends = []
+    ends: list[int] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         for order in ("ASC", "DESC"):
             with suppress(sqlite3.Error):

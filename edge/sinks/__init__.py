@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge.errors import ConfigError, UsageError
+from edge.outbox import Outbox
 from edge.passwords import masked
 from edge.sinks.settings import MqttSettings, Sink, SinkSettings
 
-__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "open_sink"]
+__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "is_broker", "open_sink"]
 
 
 def check_sink(spec: str, settings: SinkSettings) -> None:
@@ -27,15 +28,25 @@ def check_sink(spec: str, settings: SinkSettings) -> None:
 
 
 def check_sinks(specs: Sequence[str], settings: SinkSettings) -> None:
-    """Every sink of a run, as ``check_sink`` does; and none of them twice."""
+    """Every sink of a run, as ``check_sink`` does; none of them twice, and one broker at most.
+
+    An event leaves the outbox when *the* broker has it; what two have taken would have to be counted for each.
+    """
     for index, spec in enumerate(specs):
         check_sink(spec, settings)
         if spec in specs[:index]:
             raise ConfigError(f"sink {masked(spec)} is named twice: every event would go there twice")
+    brokers = [masked(spec) for spec in specs if is_broker(spec)]
+    if len(brokers) > 1:
+        raise ConfigError(f"sinks {' and '.join(brokers)} are two brokers: name one, and let it bridge to the other")
 
 
-def open_sink(spec: str, settings: SinkSettings) -> Sink:
-    """The sink that ``--sink spec`` names, ready to take events.
+def is_broker(spec: str) -> bool:
+    return _kind(spec) != "jsonl"
+
+
+def open_sink(spec: str, settings: SinkSettings, outbox: Outbox | None = None) -> Sink:
+    """The sink that ``--sink spec`` names, ready to take events. outbox: what a broker is fed from; it needs one.
 
     Raises UsageError or ConfigError for a spec that cannot be meant, OutputError for a file that cannot be made. A
     broker need not be there: events wait for it.
@@ -44,9 +55,12 @@ def open_sink(spec: str, settings: SinkSettings) -> Sink:
         from edge.sinks.jsonl import JsonlSink
 
         return JsonlSink(_target(spec))
-    from edge.sinks.mqtt import MqttSink
+    from edge.sinks.mqtt import MqttSink, line_to
 
-    return MqttSink(spec, settings)
+    line = line_to(spec, settings)
+    if outbox is None:
+        raise ValueError(f"{line.address} needs an outbox")
+    return MqttSink(line, outbox)
 
 
 def _kind(spec: str) -> str:

@@ -1,7 +1,7 @@
 """Events to an MQTT broker: each at least once, in order, whatever the network does meanwhile.
 
-A thread of its own connects, delivers and connects again; the pipeline only puts events down and goes on. A broker that
-is away, slow or unfriendly never ends the run and never holds up a frame.
+The pipeline puts events into the outbox and goes on; a thread of its own connects, delivers and connects again. A
+broker that is away, slow or unfriendly never ends the run and never holds up a frame.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.errors import Undelivered
 from edge.events import Event
+from edge.outbox import Outbox
 from edge.sinks.mqtt_address import find_password, parse_address, tls_context
 from edge.sinks.mqtt_endings import Ended, How
 from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Closing, Line, Session
-from edge.sinks.pending import Pending
 from edge.sinks.settings import SinkSettings
 from edge.topics import check_base, check_name, default_base
 
@@ -30,40 +30,30 @@ _NAMES: Final = {MQTTProtocolVersion.MQTTv5: "MQTT 5", MQTTProtocolVersion.MQTTv
 
 
 class MqttSink:
-    """The sink ``mqtt://[user@]host[:port]``.
-
-    Raises ConfigError for an address, a password or a certificate that cannot be used; never for a broker that is away.
-    """
+    """The sink ``mqtt://[user@]host[:port]``; ``line_to`` makes its line. The broker may be away."""
 
     wants_more = True
 
-    def __init__(self, spec: str, settings: SinkSettings) -> None:
-        self._line = line_to(spec, settings)
-        self.name = str(self._line.address)
-        self._pending = Pending(settings.mqtt.max_pending)
+    def __init__(self, line: Line, outbox: Outbox) -> None:
+        self._line = line
+        self.name = str(line.address)
+        self._outbox = outbox
         self._closing = Closing()
-        self._backoff = Backoff(settings.mqtt.retry_min_s, settings.mqtt.retry_max_s)
+        self._backoff = Backoff(line.settings.retry_min_s, line.settings.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
         self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
         self._complaints: set[str] = set()
-        self._has_told_drop = False
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """Events that the broker has not acknowledged."""
-        return len(self._pending)
-
-    @property
-    def dropped(self) -> int:
-        """Events given up because too many waited."""
-        return self._pending.dropped
+        return self._outbox.waiting
 
     def publish(self, event: Event, payload: bytes) -> None:
-        self._pending.put(event.seq, payload)
-        self._tell_drop()
-        session = self._session  # one that begins just now looks into pending by itself
+        self._outbox.put(event.seq, payload)
+        session = self._session  # one that begins just now looks into the outbox by itself
         if session is not None:
             session.wake()
 
@@ -77,12 +67,11 @@ class MqttSink:
             session.wake()
         if session is not None or self.waiting:  # else there is nothing to wait for, not even a broker
             self._thread.join(drain_s + FAREWELL_S + 2 * HANG_UP_S)
-        if self.dropped:
-            log.error("mqtt: %s: %d events were dropped in all", self.name, self.dropped)
         if self.waiting:
             why = self._trouble.why if self._trouble else "no time was left"
             raise Undelivered(
-                f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run again"
+                f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run "
+                "again; they are kept and go first"
             )
 
     def _run(self) -> None:
@@ -105,7 +94,7 @@ class MqttSink:
         return ended
 
     def _one_session(self, version: MQTTProtocolVersion) -> Ended:
-        session = Session(self._line, self._pending, self._closing, version)
+        session = Session(self._line, self._outbox, self._closing, version)
         try:
             refused = session.dial()
             if refused is not None:
@@ -150,15 +139,6 @@ class MqttSink:
 
     def _is_over(self) -> bool:
         return self._closing.left_s == 0 or (self._closing.has_begun and not self.waiting)
-
-    def _tell_drop(self) -> None:
-        if self._pending.dropped and not self._has_told_drop:
-            self._has_told_drop = True
-            log.error(
-                "mqtt: %s: more than %d events wait; from now on the oldest are dropped",
-                self.name,
-                self._line.settings.max_pending,
-            )
 
 
 class Backoff:

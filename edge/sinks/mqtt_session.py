@@ -26,9 +26,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from edge.outbox import Outbox
 from edge.sinks.mqtt_address import Address
 from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal
-from edge.sinks.pending import Pending
 from edge.sinks.settings import MqttSettings
 from edge.topics import OFFLINE, ONLINE, availability_topic, event_topic, info_topic
 
@@ -120,9 +120,10 @@ class _Client(paho.Client):
 class Session:
     """Dial, serve, be gone. One thread calls everything but ``wake``."""
 
-    def __init__(self, line: Line, pending: Pending, closing: Closing, version: MQTTProtocolVersion) -> None:
+    def __init__(self, line: Line, outbox: Outbox, closing: Closing, version: MQTTProtocolVersion) -> None:
         self._line = line
-        self._pending = pending
+        self._outbox = outbox
+        self._before_us = outbox.last_seq  # events up to here waited for a connection
         self._closing = closing
         self._version = version
         self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
@@ -137,7 +138,7 @@ class Session:
         self._client = self._new_client()
 
     def wake(self) -> None:
-        """Look into ``pending`` again. Any thread."""
+        """Look into the outbox again. Any thread."""
         self._notes.put(_Wake())
 
     def dial(self) -> Ended | None:
@@ -228,16 +229,17 @@ class Session:
     def _feed(self) -> None:
         """Hand events to paho, in order, as far as the window allows."""
         while len(self._in_flight) < self._window:
-            waiting = self._pending.next(self._fed_seq)
+            waiting = self._outbox.next(self._fed_seq)
             if waiting is None:
                 return
-            self._send(event_topic(self._line.base_topic), waiting.payload, waiting.seq, is_json=True)
+            topic = event_topic(self._line.base_topic)
+            self._send(topic, waiting.payload, waiting.seq, is_json=True, is_replayed=waiting.seq <= self._before_us)
             self._fed_seq = waiting.seq
 
     def _say(self, topic: str, payload: bytes) -> int:
         return self._send(topic, payload, _STATE, is_json=False)
 
-    def _send(self, topic: str, payload: bytes, seq: int, *, is_json: bool) -> int:
+    def _send(self, topic: str, payload: bytes, seq: int, *, is_json: bool, is_replayed: bool = False) -> int:
         """One message, QoS 1; what is not an event is retained. Returns paho's id for it.
 
         What paho answers is not looked at: it says "no connection" and sends nevertheless, or "done" and does not.
@@ -245,15 +247,18 @@ class Session:
         """
         if not self._in_flight:
             self._progress_mono_s = time.monotonic()
-        sent = self._client.publish(topic, payload, qos=1, retain=seq == _STATE, properties=self._properties(is_json))
+        properties = self._properties(is_json, is_replayed)
+        sent = self._client.publish(topic, payload, qos=1, retain=seq == _STATE, properties=properties)
         self._in_flight[sent.mid] = seq
         return sent.mid
 
-    def _properties(self, is_json: bool) -> Properties | None:
+    def _properties(self, is_json: bool, is_replayed: bool) -> Properties | None:
         if not is_json or self._version != MQTTProtocolVersion.MQTTv5:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = "application/json"
+        if is_replayed:
+            properties.UserProperty = ("replayed", "true")
         return properties
 
     def _next_note(self, timeout_s: float | None) -> _Note | None:
@@ -286,7 +291,7 @@ class Session:
         if not note.reason.is_failure:
             self.was_acknowledged = True
             self.has_delivered |= seq != _STATE
-            self._pending.ack(seq)
+            self._outbox.ack(seq)
             return None
         why = f"it takes nothing below {self._line.base_topic}/ ({note.reason}): see the broker's access rules"
         if seq != _STATE:
@@ -296,7 +301,7 @@ class Session:
 
     def _is_done(self) -> bool:
         left_s = self._closing.left_s
-        return left_s is not None and (left_s == 0 or (not len(self._pending) and not self._in_flight))
+        return left_s is not None and (left_s == 0 or (not self._outbox.waiting and not self._in_flight))
 
     def _farewell(self) -> Ended:
         """Say ``offline`` ourselves: a disconnect in good order takes back the will."""

@@ -50,7 +50,6 @@ class MqttSettings:
     ack_timeout_s: a broker that acknowledges nothing for this long is left and dialled again (two keepalives).
     retry_min_s, retry_max_s: pauses between attempts grow from one to the other, with jitter.
     refused_retry_s: the pause after a refused login; nobody mends a password in seconds.
-    max_pending: events held while the broker is away; beyond them the oldest are dropped and counted.
     """
 
     base_topic: str | None = None
@@ -65,7 +64,6 @@ class MqttSettings:
     retry_min_s: float = 1.0
     retry_max_s: float = 60.0
     refused_retry_s: float = 60.0
-    max_pending: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ def _fingers(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:
             tip, joint = tip + 0.7 * (FINGERS[i] - CURLED) * rng.uniform(0.7, 1.2) * _pointing(lean), tip
             drawn.append(limb(joint, tip, THICK[i], THICK[i] * 0.8, shade * rng.uniform(0.9, 1.08)))
         if rng.random() < 0.35:
-            drawn.append(limb(tip, tip + 0.02 * _pointing(lean), THICK[i] * 0.45, THICK[i] * 0.4, rng.choice((0.25, 1.2))))
+            nail = tip + 0.02 * _pointing(lean)
+            drawn.append(limb(tip, nail, THICK[i] * 0.45, THICK[i] * 0.4, rng.choice((0.25, 1.2))))
     return drawn
 
 
@@ -177,9 +178,9 @@ def _pointing(lean: float) -> Points:
 def _thumb(limb: Callable[..., Limb], rng: Rng) -> list[Limb]:
     root, first, second, thick = THUMB
     lean = rng.uniform(-1.3, 0.5)
-    joint = np.array(root) + first * np.array([math.sin(lean), -math.cos(lean)])
+    joint = np.array(root) + first * _pointing(lean)
     lean += rng.uniform(-0.3, 0.9)
-    tip = joint + second * np.array([math.sin(lean), -math.cos(lean)])
+    tip = joint + second * _pointing(lean)
     return [
         limb(root, joint, thick * 1.3, thick),
         limb(joint, tip, thick, thick * 0.8),

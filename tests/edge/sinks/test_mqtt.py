@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import Undelivered
+from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sinks.mqtt import Backoff, MqttSink
 from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
@@ -48,8 +50,12 @@ def running(tmp_path: Path, *lines: str, port: int | None = None) -> Iterator[Br
         one.kill()
 
 
-def sink_to(port: int, settings: MqttSettings = QUICK, scheme: str = "mqtt", user: str = "") -> MqttSink:
-    sink = open_sink(f"{scheme}://{user}127.0.0.1:{port}", SinkSettings("door", settings, INFO))
+def sink_to(
+    port: int, settings: MqttSettings = QUICK, scheme: str = "mqtt", user: str = "", outbox: Outbox | None = None
+) -> MqttSink:
+    """outbox: None is a new one in a folder that goes with the test's other files."""
+    outbox = outbox if outbox is not None else open_outbox(Path(tempfile.mkdtemp(prefix="mask-edge-outbox-")))
+    sink = open_sink(f"{scheme}://{user}127.0.0.1:{port}", SinkSettings("door", settings, INFO), outbox)
     assert isinstance(sink, MqttSink)
     return sink
 
@@ -236,15 +242,24 @@ def test_absent_broker_is_told_once_not_at_every_attempt(caplog: pytest.LogCaptu
     assert "connection refused; events wait" in log_lines(caplog)[0]
 
 
-def test_memory_is_bounded_the_oldest_go_and_it_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_events_of_the_run_before_go_first_and_say_so(tmp_path: Path) -> None:
     port = free_port()
-    sink = sink_to(port, replace(QUICK, max_pending=10))
-    publish(sink, 25)
-    assert (sink.waiting, sink.dropped) == (10, 15)
-    assert sum("oldest are dropped" in line for line in log_lines(caplog)) == 1
-    with pytest.raises(Undelivered, match="10 events"):
+    before = open_outbox(tmp_path / "state")
+    sink = sink_to(port, outbox=before)
+    waited = publish(sink, 3)
+    with pytest.raises(Undelivered, match=r"3 events .*go first"):
         sink.close(0.1)
-    assert log_lines(caplog)[-1].endswith("15 events were dropped in all")
+    before.close()
+    with running(tmp_path, "allow_anonymous true", port=port), subscribed(port) as subscriber:
+        outbox = open_outbox(tmp_path / "state")
+        sink = sink_to(port, outbox=outbox)
+        assert subscriber.wait_for(3, "/event") == waited
+        sink.publish(*some_events(4)[3])
+        subscriber.wait_for(4, "/event")
+        sink.close(10)
+        outbox.close()
+        events = [message for message in subscriber.received if message.topic.endswith("/event")]
+        assert [message.user_properties for message in events] == [[("replayed", "true")]] * 3 + [[]]
 
 
 # Who may do what
