@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from edge.errors import ConfigError, UsageError
 from edge.outbox import Outbox
 from edge.passwords import masked
+from edge.sinks.notices import Notice
 from edge.sinks.settings import MqttSettings, Sink, SinkSettings
+from edge.topics import info_topic
 
 __all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "is_broker", "open_sink"]
 
@@ -60,7 +63,9 @@ def open_sink(spec: str, settings: SinkSettings, outbox: Outbox | None = None) -
     line = line_to(spec, settings)
     if outbox is None:
         raise ValueError(f"{line.address} needs an outbox")
-    return MqttSink(line, outbox)
+    sink = MqttSink(line, outbox)
+    sink.retain(Notice(info_topic(line.base_topic), json.dumps(dict(settings.info), separators=(",", ":")).encode()))
+    return sink
 
 
 def _kind(spec: str) -> str:

@@ -20,6 +20,7 @@ from edge.outbox import Outbox
 from edge.sinks.mqtt_address import find_password, parse_address, tls_context
 from edge.sinks.mqtt_endings import Ended, How
 from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Closing, Line, Session
+from edge.sinks.notices import Notice, Notices
 from edge.sinks.settings import SinkSettings
 from edge.topics import check_base, check_name, default_base
 
@@ -38,6 +39,7 @@ class MqttSink:
         self._line = line
         self.name = str(line.address)
         self._outbox = outbox
+        self._notices = Notices()
         self._closing = Closing()
         self._backoff = Backoff(line.settings.retry_min_s, line.settings.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
@@ -53,9 +55,12 @@ class MqttSink:
 
     def publish(self, event: Event, payload: bytes) -> None:
         self._outbox.put(event.seq, payload)
-        session = self._session  # one that begins just now looks into the outbox by itself
-        if session is not None:
-            session.wake()
+        self._wake()
+
+    def retain(self, notice: Notice) -> None:
+        """Have the broker retain this as the latest word on its topic, now and after every connection."""
+        self._notices.put(notice)
+        self._wake()
 
     def close(self, drain_s: float) -> None:
         """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""
@@ -73,6 +78,11 @@ class MqttSink:
                 f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run "
                 "again; they are kept and go first"
             )
+
+    def _wake(self) -> None:
+        session = self._session  # one that begins just now looks by itself
+        if session is not None:
+            session.wake()
 
     def _run(self) -> None:
         while not self._is_over():
@@ -94,7 +104,7 @@ class MqttSink:
         return ended
 
     def _one_session(self, version: MQTTProtocolVersion) -> Ended:
-        session = Session(self._line, self._outbox, self._closing, version)
+        session = Session(self._line, self._outbox, self._notices, self._closing, version)
         try:
             refused = session.dial()
             if refused is not None:
@@ -171,6 +181,5 @@ def line_to(spec: str, settings: SinkSettings) -> Line:
         tls=tls_context(settings.mqtt) if address.is_tls else None,
         client_id=f"mask-edge-{device}",
         base_topic=default_base(device) if base is None else check_base(base),
-        info=dict(settings.info),
         settings=settings.mqtt,
     )

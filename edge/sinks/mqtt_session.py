@@ -10,7 +10,6 @@ waits without jitter, and keeps to itself why it failed; a fresh one has no past
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import socket
 import ssl
@@ -29,8 +28,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from edge.outbox import Outbox
 from edge.sinks.mqtt_address import Address
 from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal
+from edge.sinks.notices import Notices
 from edge.sinks.settings import MqttSettings
-from edge.topics import OFFLINE, ONLINE, availability_topic, event_topic, info_topic
+from edge.topics import OFFLINE, ONLINE, availability_topic, event_topic
 
 WINDOW: Final = 20  # unacknowledged messages at most; a broker may allow less (its receive maximum)
 FAREWELL_S: Final = 2.0  # for the broker to acknowledge our ``offline``
@@ -47,7 +47,6 @@ class Line:
     tls: ssl.SSLContext | None
     client_id: str
     base_topic: str
-    info: dict[str, str | int]
     settings: MqttSettings
 
 
@@ -120,10 +119,14 @@ class _Client(paho.Client):
 class Session:
     """Dial, serve, be gone. One thread calls everything but ``wake``."""
 
-    def __init__(self, line: Line, outbox: Outbox, closing: Closing, version: MQTTProtocolVersion) -> None:
+    def __init__(
+        self, line: Line, outbox: Outbox, notices: Notices, closing: Closing, version: MQTTProtocolVersion
+    ) -> None:
         self._line = line
         self._outbox = outbox
         self._before_us = outbox.last_seq  # events up to here waited for a connection
+        self._notices = notices
+        self._told_version = 0
         self._closing = closing
         self._version = version
         self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
@@ -138,7 +141,7 @@ class Session:
         self._client = self._new_client()
 
     def wake(self) -> None:
-        """Look into the outbox again. Any thread."""
+        """Look into the outbox and the notices again. Any thread."""
         self._notes.put(_Wake())
 
     def dial(self) -> Ended | None:
@@ -155,10 +158,9 @@ class Session:
     def serve(self) -> Ended:
         """Say ``online``, then deliver events until the connection or the run ends."""
         self._say(availability_topic(self._line.base_topic), ONLINE)
-        info = json.dumps(self._line.info, separators=(",", ":")).encode()
-        self._send(info_topic(self._line.base_topic), info, _STATE, is_json=True)
         while True:
-            self._feed()
+            self._feed_notices()
+            self._feed_events()
             if self._is_done():
                 return self._farewell()
             ended = self._take(self._next_note(self._patience_s()))
@@ -226,20 +228,27 @@ class Session:
                 # amqtt, for one, waits for more where it does not understand MQTT 5.
                 return Ended(How.UNANSWERED, "it does not answer (is it an MQTT broker?)")
 
-    def _feed(self) -> None:
+    def _feed_notices(self) -> None:
+        """Hand paho what is to be retained: all of it on a new connection, later what has changed."""
+        while len(self._in_flight) < self._window and (found := self._notices.after(self._told_version)):
+            self._told_version, notice = found
+            self._send(notice.topic, notice.payload, _STATE, self._properties(expiry_s=notice.expiry_s))
+
+    def _feed_events(self) -> None:
         """Hand events to paho, in order, as far as the window allows."""
         while len(self._in_flight) < self._window:
             waiting = self._outbox.next(self._fed_seq)
             if waiting is None:
                 return
             topic = event_topic(self._line.base_topic)
-            self._send(topic, waiting.payload, waiting.seq, is_json=True, is_replayed=waiting.seq <= self._before_us)
+            is_replayed = waiting.seq <= self._before_us
+            self._send(topic, waiting.payload, waiting.seq, self._properties(is_replayed=is_replayed))
             self._fed_seq = waiting.seq
 
     def _say(self, topic: str, payload: bytes) -> int:
-        return self._send(topic, payload, _STATE, is_json=False)
+        return self._send(topic, payload, _STATE, None)
 
-    def _send(self, topic: str, payload: bytes, seq: int, *, is_json: bool, is_replayed: bool = False) -> int:
+    def _send(self, topic: str, payload: bytes, seq: int, properties: Properties | None) -> int:
         """One message, QoS 1; what is not an event is retained. Returns paho's id for it.
 
         What paho answers is not looked at: it says "no connection" and sends nevertheless, or "done" and does not.
@@ -247,18 +256,20 @@ class Session:
         """
         if not self._in_flight:
             self._progress_mono_s = time.monotonic()
-        properties = self._properties(is_json, is_replayed)
         sent = self._client.publish(topic, payload, qos=1, retain=seq == _STATE, properties=properties)
         self._in_flight[sent.mid] = seq
         return sent.mid
 
-    def _properties(self, is_json: bool, is_replayed: bool) -> Properties | None:
-        if not is_json or self._version != MQTTProtocolVersion.MQTTv5:
+    def _properties(self, *, is_replayed: bool = False, expiry_s: int | None = None) -> Properties | None:
+        """What MQTT 5 says along with JSON; 3.1.1 has nothing of the kind."""
+        if self._version != MQTTProtocolVersion.MQTTv5:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ContentType = "application/json"
         if is_replayed:
             properties.UserProperty = ("replayed", "true")
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
         return properties
 
     def _next_note(self, timeout_s: float | None) -> _Note | None:

@@ -21,6 +21,7 @@ from edge.errors import Undelivered
 from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sinks.mqtt import Backoff, MqttSink
+from edge.sinks.notices import Notice
 from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
 from tests.edge.sinks.certificates import make_authority, make_certificate
 from tests.edge.sinks.test_jsonl import publish, some_events
@@ -260,6 +261,21 @@ def test_events_of_the_run_before_go_first_and_say_so(tmp_path: Path) -> None:
         outbox.close()
         events = [message for message in subscriber.received if message.topic.endswith("/event")]
         assert [message.user_properties for message in events] == [[("replayed", "true")]] * 3 + [[]]
+
+
+def test_a_notice_is_retained_and_said_again_to_a_broker_that_forgot_it(tmp_path: Path) -> None:
+    with running(tmp_path, "allow_anonymous true") as one:
+        sink = sink_to(one.port)
+        with subscribed(one.port) as subscriber:
+            sink.retain(Notice("mask-edge/door/state", b"1"))
+            sink.retain(Notice("mask-edge/door/state", b"2", expiry_s=90))
+            wait_until(lambda: b"2" in subscriber.payloads("/state"), "the latest notice")
+        one.kill()
+        one.start()
+        with subscribed(one.port) as late:
+            assert late.wait_for(1, "/state") == [b"2"]
+            assert json.loads(late.wait_for(1, "/info")[0]) == INFO
+        sink.close(5)
 
 
 # Who may do what
