@@ -30,7 +30,10 @@ SETS: Final = ("ilc2021", "street_masks", "mask_types", "film_stills")
 SIZES_PX: Final = (34, 48, 90)  # shorter side of the labelled box
 SCENE: Final = (400, 300)  # width, height
 MIN_FALSE_PX: Final = 20
-SETTINGS: Final = {"yunet": ((320, 480, 640, 800), (0.3, 0.35, 0.4, 0.5, 0.6)), "centerface": ((320, 480, 640), (0.25, 0.36, 0.5))}
+SETTINGS: Final = {
+    "yunet": ((320, 480, 640, 800), (0.3, 0.35, 0.4, 0.5, 0.6)),
+    "centerface": ((320, 480, 640), (0.25, 0.36, 0.5)),
+}
 
 
 @dataclass(frozen=True, slots=True)
