@@ -10,7 +10,14 @@ import typer
 
 from edge import __version__
 from edge.errors import UsageError
-from trainer.commands import evaluate, export, prepare, report, train  # noqa: F401 - each puts itself into the application
+from trainer.commands import (  # noqa: F401 - each puts itself into the application
+    average,
+    evaluate,
+    export,
+    prepare,
+    report,
+    train,
+)
 from trainer.commands.terminal import app
 
 

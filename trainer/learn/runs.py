@@ -15,6 +15,8 @@ It holds ``run.json``, ``last.npz`` (weights, their running average, the optimiz
 * ``chosen``: place in ``figures`` of the epoch whose weights are in ``best.weights.h5``, or ``null`` before the first.
 * ``earlier``: epochs of the runs that this one started from, oldest first.
 * ``manifest_sha256``: of the prepared set's ``manifest.csv``; empty where it is not known.
+* ``mean_of``: the run folders whose weights' mean this is (`trainer average`); then it has one row of figures, and loss
+  and accuracy are null. Absent or empty for a run that was trained.
 """
 
 from __future__ import annotations
@@ -132,6 +134,7 @@ class Run:
     chosen: int | None = None
     earlier: tuple[int, ...] = ()
     manifest_sha256: str = ""
+    mean_of: tuple[str, ...] = ()
 
     @property
     def best(self) -> EpochFigures | None:
@@ -197,6 +200,7 @@ def read_run(folder: Path) -> Run:
             chosen=held["chosen"],
             earlier=tuple(held["earlier"]),
             manifest_sha256=held.get("manifest_sha256", ""),
+            mean_of=tuple(held.get("mean_of", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
@@ -264,4 +268,6 @@ def describe(figures: EpochFigures, epochs: int) -> str:
     judged += "" if math.isnan(f.balanced) else f" (mask {f.mask_right:.2%}, bare {f.bare_right:.2%})"
     worn = f.incorrect_called_mask
     judged += "" if math.isnan(worn) else f", badly worn called mask {worn:.1%}"
+    if math.isnan(f.loss):
+        return f"mean of runs{judged}"
     return f"{when}: loss {f.loss:.3f}{judged}; {f.seconds:.0f} s"
