@@ -39,6 +39,10 @@ def prepare(
         list[str] | None,
         typer.Option("--map", metavar="WORD=LABEL", help="What a folder or label of another name means."),
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Columns photo,label: labels put right by hand, or `doubtful` to leave out."),
+    ] = None,
     held_out: Annotated[list[str] | None, typer.Option(help="A source to hold groups out of; default: all.")] = None,
     share: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Share of faces held out; 0: none, to judge a model.")
@@ -54,17 +58,20 @@ def prepare(
 ) -> None:
     """Find and cut the faces of labelled photos, drop copies, and hold whole groups out."""
     from trainer.faces import prepare as made
+    from trainer.faces.corrections import correct, read_corrections
     from trainer.faces.groups import join_people
     from trainer.faces.labels import Naming
     from trainer.faces.sources import read_sources
 
     naming = Naming(names or ())
+    right = read_corrections(corrections) if corrections else {}
     found = read_sources(folders, naming)
     naming.refuse_unmet()
     pairs = [_pair(text) for text in same_people or ()]
     sources = sorted({p.source for p in found.photos})
     made.refuse_unknown_sources([name for pair in pairs for name in pair], sources, "--same-people")
     found.photos = join_people(found.photos, pairs)
+    found = correct(found, right) if corrections else found
     with made.new_folder(out):
         finder = open_detector(detector, detector_file)
         for note in found.notes:
