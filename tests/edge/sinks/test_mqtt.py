@@ -22,7 +22,7 @@ from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sinks.mqtt import Backoff, MqttSink
 from edge.sinks.notices import Notice
-from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
+from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, Wire, payload_of, protocol_of, stub
 from tests.edge.sinks.certificates import make_authority, make_certificate
 from tests.edge.sinks.test_jsonl import publish, some_events
 from tests.mosquitto import Broker, find_mosquitto, free_port, subscribed, wait_until
@@ -101,7 +101,7 @@ def test_subscriber_sees_online_then_the_events_then_offline(broker: Broker) -> 
         sink.close(10)
         subscriber.wait_for(2, "/availability")
         topics = [message.topic.rsplit("/", 1)[1] for message in subscriber.received]
-        assert topics == ["availability", "info", "event", "event", "availability"]
+        assert topics == ["availability", "info", "config", "event", "event", "availability"]
         assert subscriber.payloads("/availability") == [b"online", b"offline"]
 
 
@@ -489,7 +489,8 @@ def test_unacknowledged_messages_never_exceed_our_window_or_the_brokers(granted:
     def never_acks(wire: Wire) -> None:
         accepting(wire, granted)
         while packet := wire.read():
-            seen.append(packet[0])
+            if packet[0] != SUBSCRIBE:
+                seen.append(packet[0])
 
     with stub(never_acks) as port:
         sink = sink_to(port)
@@ -543,7 +544,9 @@ def test_threads_and_sockets_do_not_pile_up_over_reconnects(broker: Broker) -> N
     before = held_by_us()
     for _ in range(20):
         cut(sink)
-    wait_until(lambda: sink._session is not None and held_by_us() == before, f"threads and files are {before} again")
+    wait_until(lambda: sink._session is not None, "online again")
+    # Not more; less where the garbage of an earlier test is collected meanwhile.
+    wait_until(lambda: all(now <= then for now, then in zip(held_by_us(), before, strict=True)), f"at most {before}")
     sink.close(5)
 
 
