@@ -46,6 +46,7 @@ class MqttSink:
         self._backoff = Backoff(line.settings.retry_min_s, line.settings.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
         self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
+        self._told: set[Ended] = set()  # troubles that the log has been told of since it last worked
         self._complaints: set[str] = set()
         self._ignored = 0
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
@@ -141,13 +142,15 @@ class MqttSink:
         is_refused = self._trouble is not None and self._trouble.how is How.REFUSED
         if session.has_delivered or (session.was_acknowledged and not is_refused):
             self._trouble = None
+            self._told.clear()
 
     def _tell(self, ended: Ended) -> float:
         """Log what is new; returns the pause before the next attempt, seconds."""
         is_slow = ended.how is How.REFUSED
         pause_s = self._line.settings.refused_retry_s if is_slow else self._backoff.next_s()
-        level = logging.DEBUG if ended == self._trouble else logging.ERROR if is_slow else logging.WARNING
+        level = logging.DEBUG if ended in self._told else logging.ERROR if is_slow else logging.WARNING
         self._trouble = ended
+        self._told.add(ended)
         log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
         return pause_s
 

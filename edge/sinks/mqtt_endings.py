@@ -37,6 +37,7 @@ _CERTIFICATE: Final = {  # what is to be done about each fault of the broker's c
     62: _OTHER_NAME,
     64: _OTHER_NAME,  # an IP address
 }
+_NO_TLS: Final = "wrong port? TLS wanted?"
 _ASKED: Final = "set mqtt.cert_file and mqtt.key_file to this device's own"
 _ALERTS: Final = {  # RFC 8446, 6.2, as OpenSSL spells them
     "alert certificate required": f"it asks for a certificate of this device: {_ASKED}",
@@ -78,7 +79,7 @@ def clock_said(verify_code: int) -> str:
     """What this machine takes for the time, where a certificate is out of its time."""
     if verify_code not in (_EXPIRED, _NOT_YET_VALID):
         return ""
-    return f" (it says {datetime.now(UTC):%Y-%m-%d %H:%M} UTC)"
+    return f" (it says {datetime.now(UTC):%Y-%m-%d})"  # no more: a line that changes is news, and is logged again
 
 
 def loss(reason: ReasonCode | None) -> Ended:
@@ -91,7 +92,8 @@ def unanswered(address: Address, said: str) -> Ended:
     """It closed the connection before it took our login. said: what the socket said, "" for nothing."""
     if alert := alert_in(said):  # by TLS 1.3 a certificate is missed only after the handshake
         return Ended(How.LOST, alert)
-    hint = "does it ask for mqtt.cert_file?" if address.is_tls else "wrong port? TLS wanted?"
+    # The alert is lost where the broker closes before it has read our login: the network then drops both.
+    hint = "does it want a certificate of this device? see mqtt.cert_file" if address.is_tls else _NO_TLS
     return Ended(How.UNANSWERED, f"it closed the connection without an answer ({hint})")
 
 
