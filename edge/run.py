@@ -91,7 +91,7 @@ class Outlet:
         raise_first(errors)
 
     def _show(self, event: Event, face_bgr: ImageU8) -> None:
-        """Before the event itself: a sink that is closed waits for its events, not for pictures."""
+        """Before the event itself: a sink that is closed waits for its events, and pictures go out meanwhile."""
         for sink in self.sinks:
             if isinstance(sink, PictureSink):
                 sink.show(event, face_bgr)

@@ -30,6 +30,11 @@ class BestLooks:
     _best: dict[int, _Best] = field(default_factory=dict)
     _taken: set[int] = field(default_factory=set)
 
+    @property
+    def held(self) -> int:
+        """Crops in memory."""
+        return len(self._best)
+
     def offer(self, person: int, image_bgr: ImageU8, box: Box, quality: float) -> None:
         """A look at a person who counts. quality: 0-1; between equal ones the larger face is the better look."""
         worth = quality, box.shorter_px

@@ -49,6 +49,8 @@ class MqttSink:
         self._told: set[Ended] = set()  # troubles that the log has been told of since it last worked
         self._complaints: set[str] = set()
         self._ignored = 0
+        if line.settings.has_snapshot:
+            log.warning("mqtt: mqtt.snapshot is on: pictures of faces leave this machine, to %s", line.snapshot_topic)
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
         self._thread.start()
 
