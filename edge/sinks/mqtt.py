@@ -20,7 +20,8 @@ from edge.outbox import Outbox
 from edge.records import ImageU8
 from edge.sinks.mqtt_address import find_password, parse_address, tls_context
 from edge.sinks.mqtt_endings import Ended, How
-from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Closing, Line, Session
+from edge.sinks.mqtt_line import Closing, Line
+from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Session
 from edge.sinks.notices import Notice, Notices
 from edge.sinks.settings import SinkSettings
 from edge.snapshot import as_jpeg

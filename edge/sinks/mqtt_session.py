@@ -13,11 +13,10 @@ import contextlib
 import queue
 import random
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -28,10 +27,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.outbox import Outbox
-from edge.sinks.mqtt_address import Address
 from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal, unanswered
+from edge.sinks.mqtt_line import Closing, Line
+from edge.sinks.mqtt_notes import Acked, Answered, Down, Heard, Note, Picture, Subscribed, Wake
 from edge.sinks.notices import Notices
-from edge.sinks.settings import MqttSettings
 from edge.topics import HOME_ASSISTANT_STATUS, OFFLINE, ONLINE, availability_topic, event_topic
 
 WINDOW: Final = 20  # unacknowledged messages at most; a broker may allow less (its receive maximum)
@@ -46,101 +45,11 @@ _STATE: Final = 0  # stands for "no event" where a message's event number is kep
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What is the same for every connection of a run. discovery_topic: None where Home Assistant is told nothing."""
-
-    address: Address
-    password: str | None = field(repr=False)
-    tls: ssl.SSLContext | None
-    client_id: str
-    base_topic: str
-    snapshot_topic: str
-    discovery_topic: str | None
-    settings: MqttSettings
-
-
-class Closing:
-    """The end of the run, and how long the last events may take."""
-
-    def __init__(self) -> None:
-        self._begun = threading.Event()
-        self._deadline_mono_s = 0.0
-
-    def begin(self, drain_s: float) -> None:
-        self._deadline_mono_s = time.monotonic() + max(drain_s, 0.0)
-        self._begun.set()
-
-    @property
-    def has_begun(self) -> bool:
-        return self._begun.is_set()
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until the deadline, never below 0; None while the run goes on."""
-        return max(0.0, self._deadline_mono_s - time.monotonic()) if self.has_begun else None
-
-    def wait_begun(self, timeout_s: float) -> bool:
-        return self._begun.wait(timeout_s)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """CONNACK."""
-
-    reason: ReasonCode
-    receive_maximum: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Acked:
-    """PUBACK."""
-
-    mid: int
-    reason: ReasonCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Down:
-    """The connection is gone. reason: the broker's own, where it gave one."""
-
-    reason: ReasonCode | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Subscribed:
-    """SUBACK."""
-
-    reason: ReasonCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """Somebody published on the topic that we subscribe to. payload: its beginning."""
-
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    """A picture to be shown once, and the id of its event."""
-
-    jpeg: bytes = field(repr=False)
-    event_id: str
-
-
-class _Wake:
-    """There is a new event, or the run ends."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Sent:
     """A message on its way. seq: _STATE for what is no event."""
 
     topic: str
     seq: int
-
-
-_Note = _Answered | _Acked | _Down | _Subscribed | _Heard | _Picture | _Wake
 
 
 class _Client(paho.Client):
@@ -178,7 +87,7 @@ class Session:
         self._told_version = 0
         self._closing = closing
         self._version = version
-        self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
+        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._thread_ended = threading.Event()
         self._in_flight: dict[int, _Sent] = {}  # by paho's message id
         self._fed_seq = 0
@@ -194,11 +103,11 @@ class Session:
 
     def wake(self) -> None:
         """Look into the outbox and the notices again. Any thread."""
-        self._notes.put(_Wake())
+        self._notes.put(Wake())
 
     def show(self, jpeg: bytes, event_id: str) -> None:
         """Send a picture once, QoS 0, not retained; it is never kept. Any thread."""
-        self._notes.put(_Picture(jpeg, event_id))
+        self._notes.put(Picture(jpeg, event_id))
 
     def dial(self) -> Ended | None:
         """Connect and log in; None where the broker took us."""
@@ -242,17 +151,17 @@ class Session:
     # The network thread's side: paho calls these. They do nothing that could fail.
 
     def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, granted: Properties | None) -> None:
-        self._notes.put(_Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
+        self._notes.put(Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
 
     def _on_publish(self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
-        self._notes.put(_Acked(mid, reason))
+        self._notes.put(Acked(mid, reason))
 
     def _on_subscribe(self, _c: object, _u: object, _mid: int, reasons: list[ReasonCode], _p: object) -> None:
         for reason in reasons:
-            self._notes.put(_Subscribed(reason))
+            self._notes.put(Subscribed(reason))
 
     def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
-        self._notes.put(_Heard(bytes(message.payload[:_HEARD_BYTES])))
+        self._notes.put(Heard(bytes(message.payload[:_HEARD_BYTES])))
 
     def _on_log(self, _c: object, _u: object, level: int, text: str) -> None:
         if level == paho.MQTT_LOG_ERR:
@@ -261,11 +170,11 @@ class Session:
     def _on_disconnect(
         self, _c: object, _u: object, flags: paho.DisconnectFlags, reason: ReasonCode, _p: object
     ) -> None:
-        self._notes.put(_Down(reason if flags.is_disconnect_packet_from_server else None))
+        self._notes.put(Down(reason if flags.is_disconnect_packet_from_server else None))
 
     def _on_end(self) -> None:
         self._thread_ended.set()
-        self._notes.put(_Down(None))
+        self._notes.put(Down(None))
 
     # The sender's side.
 
@@ -293,10 +202,10 @@ class Session:
     def _await_answer(self, deadline_mono_s: float) -> Ended | None:
         while True:
             note = self._next_note(max(0.0, deadline_mono_s - time.monotonic()))
-            if isinstance(note, _Answered):
+            if isinstance(note, Answered):
                 self._window = min(WINDOW, note.receive_maximum)
                 return refusal(note.reason) if note.reason.is_failure else None
-            if isinstance(note, _Down):
+            if isinstance(note, Down):
                 return unanswered(self._line.address, self._socket_error)
             if note is None:
                 # amqtt, for one, waits for more where it does not understand MQTT 5.
@@ -335,7 +244,7 @@ class Session:
         self._in_flight[sent.mid] = _Sent(topic, seq)
         return sent.mid
 
-    def _send_picture(self, picture: _Picture) -> None:
+    def _send_picture(self, picture: Picture) -> None:
         properties = self._properties(content_type="image/jpeg")
         if properties is not None:
             properties.UserProperty = ("event", picture.event_id)
@@ -375,7 +284,7 @@ class Session:
             properties.MessageExpiryInterval = expiry_s
         return properties
 
-    def _next_note(self, timeout_s: float | None) -> _Note | None:
+    def _next_note(self, timeout_s: float | None) -> Note | None:
         try:
             return self._notes.get(timeout=timeout_s)
         except queue.Empty:
@@ -394,20 +303,20 @@ class Session:
         """How long the broker has owed us an acknowledgement without giving any; 0 where it owes none."""
         return time.monotonic() - self._progress_mono_s if self._in_flight else 0.0
 
-    def _take(self, note: _Note | None) -> Ended | None:
-        if isinstance(note, _Acked):
+    def _take(self, note: Note | None) -> Ended | None:
+        if isinstance(note, Acked):
             return self._acked(note)
-        if isinstance(note, _Down):
+        if isinstance(note, Down):
             return loss(note.reason)
-        if isinstance(note, _Picture):
+        if isinstance(note, Picture):
             self._send_picture(note)
-        elif isinstance(note, _Heard):
+        elif isinstance(note, Heard):
             self._heard(note.payload)
-        elif isinstance(note, _Subscribed) and note.reason.is_failure:
+        elif isinstance(note, Subscribed) and note.reason.is_failure:
             self._complain(f"it does not let us read {HOME_ASSISTANT_STATUS} ({note.reason}): see its access rules")
         return None
 
-    def _acked(self, note: _Acked) -> Ended | None:
+    def _acked(self, note: Acked) -> Ended | None:
         sent = self._in_flight.pop(note.mid, None)
         if sent is None:  # a picture has left; nobody acknowledges that
             return None
@@ -417,7 +326,8 @@ class Session:
             self.has_delivered |= sent.seq != _STATE
             self._outbox.ack(sent.seq)
             return None
-        why = f"it takes nothing on {sent.topic} ({note.reason}): see the broker's access rules"
+        way_out = ", or set mqtt.discovery = false" if sent.topic == self._line.discovery_topic else ""
+        why = f"it takes nothing on {sent.topic} ({note.reason}): see the broker's access rules{way_out}"
         if sent.seq != _STATE:
             return Ended(How.REFUSED, why)
         self._complain(why)
