@@ -14,6 +14,7 @@ from edge.detect import CenterFace, Detector, YuNet
 from edge.errors import InputMissing
 from edge.pipeline import Pipeline
 from edge.places import default_bundle
+from edge.snapshot import BestLooks
 from edge.third_party import is_present, locate
 from edge.track import Tracker
 
@@ -48,4 +49,5 @@ def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -
     rules = Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
     min_face_px = config.detector.min_face_px or RUN_MIN_FACE_PX
     tracker = Tracker(config.track.return_s, detector.sure_score)
-    return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px)
+    looks = BestLooks() if config.mqtt.snapshot else None
+    return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px, looks=looks)

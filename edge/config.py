@@ -104,6 +104,8 @@ class MqttConfig:
     key_file: str = key("", "key of the client certificate, PEM")
     allow_plaintext_password: bool = key(False, "send a password over plain mqtt:// to another host")
     keepalive_s: int = key(30, "seconds between signs of life to the broker", low=5, high=600)
+    discovery: bool = key(True, "let Home Assistant find this device, by names of topics on homeassistant/device/")
+    snapshot: bool = key(False, "publish each decision's best look, a JPEG, on mask-edge-private/<device>/snapshot")
 
 
 @dataclass(frozen=True, slots=True)

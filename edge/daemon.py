@@ -20,7 +20,7 @@ from edge.outbox import Limits, Outbox, open_outbox
 from edge.passwords import read_password
 from edge.places import state_dir
 from edge.run import Outlet, Patience, closing, run, stopping
-from edge.sinks import MqttSettings, SinkSettings, check_sinks, is_broker, open_sink
+from edge.sinks import MqttSettings, SinkSettings, check_sinks, is_broker, open_sinks
 from edge.sources import CameraSettings, Pace, Source, open_source
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def run_daemon(config: Config, pace: Pace) -> int:
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
                 for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
-                    outlet.sinks.append(open_sink(spec, settings, outbox))
+                    outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
                 run(source, pipeline, outlet, patience(config), stop)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
 
@@ -91,6 +91,9 @@ def sink_settings(config: Config, about: dict[str, str | int]) -> SinkSettings:
         key_file=Path(mqtt.key_file) if mqtt.key_file else None,
         allow_plaintext_password=mqtt.allow_plaintext_password,
         keepalive_s=mqtt.keepalive_s,
+        event_expiry_s=round(config.outbox.max_age_days * DAY_S),
+        discovery=mqtt.discovery,
+        has_snapshot=mqtt.snapshot,
     )
     return SinkSettings(device=config.device.name, mqtt=settings, info=about)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from edge.appearance import appearance
@@ -10,6 +10,7 @@ from edge.decide import Decider
 from edge.detect import Detector
 from edge.quality import quality
 from edge.records import Box, Frame, ImageU8, Look, Reading, Sighting, Verdict
+from edge.snapshot import BestLooks
 from edge.track import Gone, Tracker
 
 TRACKED_SHARE: Final = 0.7  # a face somewhat under the limit keeps its person: nobody at the limit is met twice
@@ -23,29 +24,42 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A verdict, the frame in which it was reached, and where the person was last seen (pixels)."""
+    """A verdict, the frame in which it was reached, and where the person was last seen (pixels).
+
+    face_bgr: the best look at a person just decided, (side, side, 3) uint8; None unless somebody switched pictures on.
+    """
 
     verdict: Verdict
     box: Box
     frame: int
     t_s: float
     utc_s: float
+    face_bgr: ImageU8 | None = field(default=None, repr=False, compare=False)
 
 
 class Pipeline:
     """Frames to verdicts. A stage knows its input and its output, not its neighbours; only this class knows them all.
 
     min_face_px: smaller faces (shorter side of the box) do not count.
+    looks: keeps the best look at each person until they are decided; None keeps none.
     """
 
     def __init__(
-        self, detector: Detector, tracker: Tracker, classifier: Reader, decider: Decider, min_face_px: float
+        self,
+        detector: Detector,
+        tracker: Tracker,
+        classifier: Reader,
+        decider: Decider,
+        min_face_px: float,
+        *,
+        looks: BestLooks | None = None,
     ) -> None:
         self._detector = detector
         self._tracker = tracker
         self._classifier = classifier
         self._decider = decider
         self._min_face_px = min_face_px
+        self._looks = looks
         self._last_box: dict[int, Box] = {}
         self._last_frame: Frame | None = None
 
@@ -73,6 +87,8 @@ class Pipeline:
     def _look(self, frame: Frame, sighting: Sighting) -> Look:
         """Only a face found in this very frame is judged; one that would not count is not even cut out."""
         weight = quality(frame.image_bgr, sighting.face)
+        if self._looks:
+            self._looks.offer(sighting.person, frame.image_bgr, sighting.face.box, weight)
         reading = self._classifier.read(frame.image_bgr, sighting.face.box) if weight > 0 else Reading(0.5, 0.0)
         return Look(sighting.person, frame.t_s, reading, weight)
 
@@ -80,7 +96,11 @@ class Pipeline:
         told = [self._tell(v, frame) for g in gone for v in self._decider.leave(g.person, g.stayed_s)]
         for g in gone:
             self._last_box.pop(g.person, None)
+            if self._looks:
+                self._looks.forget(g.person)
         return told
 
     def _tell(self, verdict: Verdict, frame: Frame) -> Told:
-        return Told(verdict, self._last_box[verdict.person], frame.index, frame.t_s, frame.utc_s)
+        box = self._last_box[verdict.person]
+        face_bgr = self._looks.take(verdict.person) if self._looks and verdict.kind == "decided" else None
+        return Told(verdict, box, frame.index, frame.t_s, frame.utc_s, face_bgr)

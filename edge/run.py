@@ -13,8 +13,8 @@ from typing import Final
 from edge.errors import EdgeError
 from edge.events import Event, EventWriter, encode
 from edge.pipeline import Pipeline, Told
-from edge.records import Frame
-from edge.sinks import Sink
+from edge.records import Frame, ImageU8
+from edge.sinks import PictureSink, Sink
 from edge.sources import NotYetDue, Source, SourceStalled
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,8 @@ class Outlet:
             event = self.writer.write(one.verdict, box=one.box, frame=one.frame, t_s=one.t_s, utc_s=one.utc_s)
             payload = encode(event)
             self.decided += event.type == "decided"
+            if one.face_bgr is not None:
+                self._show(event, one.face_bgr)
             for sink in self.sinks:
                 if sink not in self._failed:
                     self._hand(sink, event, payload)
@@ -87,6 +89,12 @@ class Outlet:
             except EdgeError as error:
                 errors.append(error)
         raise_first(errors)
+
+    def _show(self, event: Event, face_bgr: ImageU8) -> None:
+        """Before the event itself: a sink that is closed waits for its events, and pictures go out meanwhile."""
+        for sink in self.sinks:
+            if isinstance(sink, PictureSink):
+                sink.show(event, face_bgr)
 
     def _hand(self, sink: Sink, event: Event, payload: bytes) -> None:
         try:

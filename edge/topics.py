@@ -9,6 +9,7 @@ from edge.errors import ConfigError
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
+HOME_ASSISTANT_STATUS: Final = "homeassistant/status"  # its birth and will; the only topic that we subscribe to
 
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _BASE_MAX_BYTES: Final = 256  # brokers allow 65,535; what is longer is a mistake
@@ -50,3 +51,21 @@ def availability_topic(base: str) -> str:
 
 def info_topic(base: str) -> str:
     return f"{base}/info"
+
+
+def state_topic(base: str) -> str:
+    return f"{base}/state"
+
+
+def health_topic(base: str) -> str:
+    return f"{base}/health"
+
+
+def snapshot_topic(device: str) -> str:
+    """A root of its own, whatever the base topic is: who may read ``mask-edge/#`` gets no picture."""
+    return f"mask-edge-private/{device}/snapshot"
+
+
+def discovery_topic(device: str) -> str:
+    """https://www.home-assistant.io/integrations/mqtt/#discovery-topic"""
+    return f"homeassistant/device/mask-edge-{device}/config"

@@ -89,6 +89,7 @@ class Received:
     is_retained: bool
     content_type: str | None
     user_properties: list[tuple[str, str]]
+    expiry_s: int | None = None
 
 
 @dataclass
@@ -130,8 +131,9 @@ class Subscriber:
     def _on_message(self, _client: Any, _userdata: Any, message: paho.MQTTMessage) -> None:
         content_type = getattr(message.properties, "ContentType", None)
         user_properties = list(getattr(message.properties, "UserProperty", []))
+        expiry_s = getattr(message.properties, "MessageExpiryInterval", None)
         payload = bytes(message.payload)
-        self.received.append(Received(message.topic, payload, message.retain, content_type, user_properties))
+        self.received.append(Received(message.topic, payload, message.retain, content_type, user_properties, expiry_s))
 
 
 @contextlib.contextmanager

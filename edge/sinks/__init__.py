@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
+from edge.discovery import discovery
 from edge.errors import ConfigError, UsageError
 from edge.outbox import Outbox
 from edge.passwords import masked
 from edge.sinks.notices import Notice
-from edge.sinks.settings import MqttSettings, Sink, SinkSettings
-from edge.topics import info_topic
+from edge.sinks.settings import MqttSettings, PictureSink, Sink, SinkSettings
+from edge.sinks.state import StateSink
+from edge.sinks.tally_file import FILE
+from edge.topics import default_base, info_topic, state_topic
 
-__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "is_broker", "open_sink"]
+__all__ = [
+    "MqttSettings",
+    "PictureSink",
+    "Sink",
+    "SinkSettings",
+    "check_sink",
+    "check_sinks",
+    "is_broker",
+    "open_sink",
+    "open_sinks",
+]
 
 
 def check_sink(spec: str, settings: SinkSettings) -> None:
@@ -65,7 +79,23 @@ def open_sink(spec: str, settings: SinkSettings, outbox: Outbox | None = None) -
         raise ValueError(f"{line.address} needs an outbox")
     sink = MqttSink(line, outbox)
     sink.retain(Notice(info_topic(line.base_topic), json.dumps(dict(settings.info), separators=(",", ":")).encode()))
+    if line.discovery_topic is not None:
+        has_snapshot = settings.mqtt.has_snapshot
+        about = discovery(settings.device, line.base_topic, settings.info, has_snapshot=has_snapshot)
+        sink.retain(Notice(line.discovery_topic, about))
     return sink
+
+
+def open_sinks(spec: str, settings: SinkSettings, outbox: Outbox | None, folder: Path) -> list[Sink]:
+    """``open_sink``, and for a broker what keeps ``.../state`` on it. folder: where today's counts are kept."""
+    sink = open_sink(spec, settings, outbox)
+    if not is_broker(spec):
+        return [sink]
+    from edge.sinks.mqtt import MqttSink
+
+    assert isinstance(sink, MqttSink)
+    topic = state_topic(settings.mqtt.base_topic or default_base(settings.device))
+    return [sink, StateSink(lambda payload: sink.retain(Notice(topic, payload)), folder / FILE)]
 
 
 def _kind(spec: str) -> str:

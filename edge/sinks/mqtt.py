@@ -17,12 +17,15 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from edge.errors import Undelivered
 from edge.events import Event
 from edge.outbox import Outbox
+from edge.records import ImageU8
 from edge.sinks.mqtt_address import find_password, parse_address, tls_context
 from edge.sinks.mqtt_endings import Ended, How
-from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Closing, Line, Session
+from edge.sinks.mqtt_line import Closing, Line
+from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Session
 from edge.sinks.notices import Notice, Notices
 from edge.sinks.settings import SinkSettings
-from edge.topics import check_base, check_name, default_base
+from edge.snapshot import as_jpeg
+from edge.topics import check_base, check_name, default_base, discovery_topic, snapshot_topic
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,11 @@ class MqttSink:
         self._backoff = Backoff(line.settings.retry_min_s, line.settings.retry_max_s)
         self._session: Session | None = None  # the one that serves just now
         self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
+        self._told: set[Ended] = set()  # troubles that the log has been told of since it last worked
         self._complaints: set[str] = set()
+        self._ignored = 0
+        if line.settings.has_snapshot:
+            log.warning("mqtt: mqtt.snapshot is on: pictures of faces leave this machine, to %s", line.snapshot_topic)
         self._thread = threading.Thread(target=self._run, name="mqtt-sender", daemon=True)
         self._thread.start()
 
@@ -52,6 +59,12 @@ class MqttSink:
     def waiting(self) -> int:
         """Events that the broker has not acknowledged."""
         return self._outbox.waiting
+
+    @property
+    def ignored(self) -> int:
+        """Messages on Home Assistant's status topic that were none of its own."""
+        session = self._session
+        return self._ignored + (session.ignored if session else 0)
 
     def publish(self, event: Event, payload: bytes) -> None:
         self._outbox.put(event.seq, payload)
@@ -61,6 +74,12 @@ class MqttSink:
         """Have the broker retain this as the latest word on its topic, now and after every connection."""
         self._notices.put(notice)
         self._wake()
+
+    def show(self, event: Event, face_bgr: ImageU8) -> None:
+        """Publish the face of a decision once; where no broker is there just now, it is forgotten."""
+        session = self._session
+        if session is not None and self._line.settings.has_snapshot:
+            session.show(as_jpeg(face_bgr), event.id)
 
     def close(self, drain_s: float) -> None:
         """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""
@@ -104,7 +123,7 @@ class MqttSink:
         return ended
 
     def _one_session(self, version: MQTTProtocolVersion) -> Ended:
-        session = Session(self._line, self._outbox, self._notices, self._closing, version)
+        session = Session(self._line, self._outbox, self._notices, self._closing, version, complain=self._complain)
         try:
             refused = session.dial()
             if refused is not None:
@@ -119,27 +138,30 @@ class MqttSink:
             session.hang_up()
             if session.was_acknowledged:
                 self._backoff.reset()
-            self._tell_complaints(session.complaints)
+            self._ignored += session.ignored
 
     def _forget_trouble(self, session: Session) -> None:
         """After it worked, whatever comes next is news. Where events were refused, only a delivered one is a sign."""
         is_refused = self._trouble is not None and self._trouble.how is How.REFUSED
         if session.has_delivered or (session.was_acknowledged and not is_refused):
             self._trouble = None
+            self._told.clear()
 
     def _tell(self, ended: Ended) -> float:
         """Log what is new; returns the pause before the next attempt, seconds."""
         is_slow = ended.how is How.REFUSED
         pause_s = self._line.settings.refused_retry_s if is_slow else self._backoff.next_s()
-        level = logging.DEBUG if ended == self._trouble else logging.ERROR if is_slow else logging.WARNING
+        level = logging.DEBUG if ended in self._told else logging.ERROR if is_slow else logging.WARNING
         self._trouble = ended
+        self._told.add(ended)
         log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
         return pause_s
 
-    def _tell_complaints(self, complaints: set[str]) -> None:
-        for complaint in complaints - self._complaints:
+    def _complain(self, complaint: str) -> None:
+        """Once a run: what the broker refuses today it refuses tomorrow."""
+        if complaint not in self._complaints:
             log.warning("mqtt: %s: %s", self.name, complaint)
-        self._complaints |= complaints
+            self._complaints.add(complaint)
 
     def _pause(self, pause_s: float) -> None:
         if self._closing.has_begun:
@@ -181,5 +203,7 @@ def line_to(spec: str, settings: SinkSettings) -> Line:
         tls=tls_context(settings.mqtt) if address.is_tls else None,
         client_id=f"mask-edge-{device}",
         base_topic=default_base(device) if base is None else check_base(base),
+        snapshot_topic=snapshot_topic(device),
+        discovery_topic=discovery_topic(device) if settings.mqtt.discovery else None,
         settings=settings.mqtt,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from paho.mqtt.reasoncodes import ReasonCode
@@ -19,6 +20,32 @@ _REFUSALS: Final = {  # what a person must mend; asking again within seconds onl
     0x87: "not authorised",
     0x8A: "this device is banned",
     0x8C: "bad authentication method",
+}
+
+
+_EXPIRED: Final = 10  # X509_V_ERR_* of OpenSSL's x509_vfy.h
+_NOT_YET_VALID: Final = 9
+_UNKNOWN_ISSUER: Final = "name the certificate of the authority that signed it in mqtt.ca_file"
+_OTHER_NAME: Final = "write the name into the address that stands in the certificate"
+_CERTIFICATE: Final = {  # what is to be done about each fault of the broker's certificate
+    _NOT_YET_VALID: "set this machine's clock, or wait until somebody does",
+    _EXPIRED: "renew it at the broker, or set this machine's clock",
+    18: _UNKNOWN_ISSUER,  # self-signed
+    19: _UNKNOWN_ISSUER,  # self-signed in the chain
+    20: _UNKNOWN_ISSUER,
+    21: _UNKNOWN_ISSUER,
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,  # an IP address
+}
+_NO_TLS: Final = "wrong port? TLS wanted?"
+_ASKED: Final = "set mqtt.cert_file and mqtt.key_file to this device's own"
+_ALERTS: Final = {  # RFC 8446, 6.2, as OpenSSL spells them
+    "alert certificate required": f"it asks for a certificate of this device: {_ASKED}",
+    "alert handshake failure": f"it broke off the TLS handshake: if it asks for a certificate, {_ASKED}",
+    "alert certificate expired": "this device's certificate has expired: renew it, see mqtt.cert_file",
+    "alert unknown ca": "it does not know who signed this device's certificate: see mqtt.cert_file",
+    "alert bad certificate": "it does not accept this device's certificate: see mqtt.cert_file",
+    "alert certificate revoked": "this device's certificate was revoked: see mqtt.cert_file",
 }
 
 
@@ -48,17 +75,41 @@ def refusal(reason: ReasonCode) -> Ended:
     return Ended(How.LOST, f"it takes no connection now: {reason}")
 
 
+def clock_said(verify_code: int) -> str:
+    """What this machine takes for the time, where a certificate is out of its time."""
+    if verify_code not in (_EXPIRED, _NOT_YET_VALID):
+        return ""
+    return f" (it says {datetime.now(UTC):%Y-%m-%d})"  # no more: a line that changes is news, and is logged again
+
+
 def loss(reason: ReasonCode | None) -> Ended:
     if reason is not None and reason.value == _TAKEN_OVER:
         return Ended(How.REFUSED, "another client uses our client id: is a second device named alike?")
     return Ended(How.LOST, "the connection was lost" if reason is None else f"it ended the connection: {reason}")
 
 
+def unanswered(address: Address, said: str) -> Ended:
+    """It closed the connection before it took our login. said: what the socket said, "" for nothing."""
+    if alert := alert_in(said):  # by TLS 1.3 a certificate is missed only after the handshake
+        return Ended(How.LOST, alert)
+    # The alert is lost where the broker closes before it has read our login: the network then drops both.
+    hint = "does it want a certificate of this device? see mqtt.cert_file" if address.is_tls else _NO_TLS
+    return Ended(How.UNANSWERED, f"it closed the connection without an answer ({hint})")
+
+
+def alert_in(said: str) -> str | None:
+    """What the broker's TLS alert asks of us; None where there is none in what OpenSSL said."""
+    spoken = said.replace("_", " ").lower()
+    return next((remedy for alert, remedy in _ALERTS.items() if alert in spoken), None)
+
+
 def dial_error(address: Address, err: Exception) -> str:
     if isinstance(err, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {err.verify_message}: see mqtt.ca_file, and this machine's clock"
+        remedy = _CERTIFICATE.get(err.verify_code, "see mqtt.ca_file, and this machine's clock")
+        return f"its certificate is not accepted: {err.verify_message}: {remedy}{clock_said(err.verify_code)}"
     if isinstance(err, ssl.SSLError):
-        return f"TLS failed: {(err.reason or 'unknown').replace('_', ' ').lower()}: is {address.port} its TLS port?"
+        reason = (err.reason or "unknown").replace("_", " ").lower()
+        return alert_in(reason) or f"TLS failed: {reason}: is {address.port} its TLS port?"
     if address.is_tls and isinstance(err, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
         return f"it cut the TLS handshake short: is {address.port} its TLS port?"
     if isinstance(err, TimeoutError):

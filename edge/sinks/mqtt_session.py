@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import random
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import paho.mqtt.client as paho
@@ -24,84 +24,32 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.outbox import Outbox
-from edge.sinks.mqtt_address import Address
-from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal
+from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal, unanswered
+from edge.sinks.mqtt_line import Closing, Line
+from edge.sinks.mqtt_notes import Acked, Answered, Down, Heard, Note, Picture, Subscribed, Wake
 from edge.sinks.notices import Notices
-from edge.sinks.settings import MqttSettings
-from edge.topics import OFFLINE, ONLINE, availability_topic, event_topic
+from edge.topics import HOME_ASSISTANT_STATUS, OFFLINE, ONLINE, availability_topic, event_topic
 
 WINDOW: Final = 20  # unacknowledged messages at most; a broker may allow less (its receive maximum)
 FAREWELL_S: Final = 2.0  # for the broker to acknowledge our ``offline``
 HANG_UP_S: Final = 1.0  # for paho's thread to notice that its socket is gone
+MAX_PACKET_BYTES: Final = 4096  # of what a broker may send us: answers, and Home Assistant's birth message (MQTT 5)
+BIRTH: Final = b"online"
+DEATH: Final = b"offline"
+BIRTH_DELAY_S: Final = (1.0, 5.0)  # drawn at random: Home Assistant asks every device to spread its answer
+_HEARD_BYTES: Final = 16  # of a payload that we keep: more than a birth message has
 _STATE: Final = 0  # stands for "no event" where a message's event number is kept
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What is the same for every connection of a run."""
+class _Sent:
+    """A message on its way. seq: _STATE for what is no event."""
 
-    address: Address
-    password: str | None = field(repr=False)
-    tls: ssl.SSLContext | None
-    client_id: str
-    base_topic: str
-    settings: MqttSettings
-
-
-class Closing:
-    """The end of the run, and how long the last events may take."""
-
-    def __init__(self) -> None:
-        self._begun = threading.Event()
-        self._deadline_mono_s = 0.0
-
-    def begin(self, drain_s: float) -> None:
-        self._deadline_mono_s = time.monotonic() + max(drain_s, 0.0)
-        self._begun.set()
-
-    @property
-    def has_begun(self) -> bool:
-        return self._begun.is_set()
-
-    @property
-    def left_s(self) -> float | None:
-        """Seconds until the deadline, never below 0; None while the run goes on."""
-        return max(0.0, self._deadline_mono_s - time.monotonic()) if self.has_begun else None
-
-    def wait_begun(self, timeout_s: float) -> bool:
-        return self._begun.wait(timeout_s)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """CONNACK."""
-
-    reason: ReasonCode
-    receive_maximum: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Acked:
-    """PUBACK."""
-
-    mid: int
-    reason: ReasonCode
-
-
-@dataclass(frozen=True, slots=True)
-class _Down:
-    """The connection is gone. reason: the broker's own, where it gave one."""
-
-    reason: ReasonCode | None
-
-
-class _Wake:
-    """There is a new event, or the run ends."""
-
-
-_Note = _Answered | _Acked | _Down | _Wake
+    topic: str
+    seq: int
 
 
 class _Client(paho.Client):
@@ -117,10 +65,20 @@ class _Client(paho.Client):
 
 
 class Session:
-    """Dial, serve, be gone. One thread calls everything but ``wake``."""
+    """Dial, serve, be gone. One thread calls everything but ``wake`` and ``show``.
+
+    complain: told what the broker refuses of all that is not an event, again and again.
+    """
 
     def __init__(
-        self, line: Line, outbox: Outbox, notices: Notices, closing: Closing, version: MQTTProtocolVersion
+        self,
+        line: Line,
+        outbox: Outbox,
+        notices: Notices,
+        closing: Closing,
+        version: MQTTProtocolVersion,
+        *,
+        complain: Callable[[str], None],
     ) -> None:
         self._line = line
         self._outbox = outbox
@@ -129,27 +87,36 @@ class Session:
         self._told_version = 0
         self._closing = closing
         self._version = version
-        self._notes: queue.SimpleQueue[_Note] = queue.SimpleQueue()
+        self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
         self._thread_ended = threading.Event()
-        self._in_flight: dict[int, int] = {}  # paho's message id -> event number, _STATE for our own topics
+        self._in_flight: dict[int, _Sent] = {}  # by paho's message id
         self._fed_seq = 0
         self._window = WINDOW
         self._progress_mono_s = time.monotonic()
         self.was_acknowledged = False  # anything at all
         self.has_delivered = False  # an event
-        self.complaints: set[str] = set()  # what the broker refused of our own topics
+        self.ignored = 0  # messages on the topic that we subscribe to, which are none of Home Assistant's
+        self._renew_at_mono_s: float | None = None  # when Home Assistant, just started, is told of us again
+        self._complain = complain
+        self._socket_error = ""
         self._client = self._new_client()
 
     def wake(self) -> None:
         """Look into the outbox and the notices again. Any thread."""
-        self._notes.put(_Wake())
+        self._notes.put(Wake())
+
+    def show(self, jpeg: bytes, event_id: str) -> None:
+        """Send a picture once, QoS 0, not retained; it is never kept. Any thread."""
+        self._notes.put(Picture(jpeg, event_id))
 
     def dial(self) -> Ended | None:
         """Connect and log in; None where the broker took us."""
         address, settings = self._line.address, self._line.settings
         try:
             # Not connect_async: it would keep to itself why there is no connection.
-            self._client.connect(address.host, address.port, settings.keepalive_s)
+            self._client.connect(
+                address.host, address.port, settings.keepalive_s, properties=self._connect_properties()
+            )
         except (OSError, ValueError) as err:  # ValueError: a host name that cannot be one
             return Ended(How.LOST, dial_error(address, err))
         self._client.loop_start()
@@ -158,7 +125,9 @@ class Session:
     def serve(self) -> Ended:
         """Say ``online``, then deliver events until the connection or the run ends."""
         self._say(availability_topic(self._line.base_topic), ONLINE)
+        self._listen()
         while True:
+            self._renew_discovery()
             self._feed_notices()
             self._feed_events()
             if self._is_done():
@@ -182,19 +151,30 @@ class Session:
     # The network thread's side: paho calls these. They do nothing that could fail.
 
     def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, granted: Properties | None) -> None:
-        self._notes.put(_Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
+        self._notes.put(Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
 
     def _on_publish(self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
-        self._notes.put(_Acked(mid, reason))
+        self._notes.put(Acked(mid, reason))
+
+    def _on_subscribe(self, _c: object, _u: object, _mid: int, reasons: list[ReasonCode], _p: object) -> None:
+        for reason in reasons:
+            self._notes.put(Subscribed(reason))
+
+    def _on_message(self, _c: object, _u: object, message: paho.MQTTMessage) -> None:
+        self._notes.put(Heard(bytes(message.payload[:_HEARD_BYTES])))
+
+    def _on_log(self, _c: object, _u: object, level: int, text: str) -> None:
+        if level == paho.MQTT_LOG_ERR:
+            self._socket_error = text  # the only place where paho says why a connection broke
 
     def _on_disconnect(
         self, _c: object, _u: object, flags: paho.DisconnectFlags, reason: ReasonCode, _p: object
     ) -> None:
-        self._notes.put(_Down(reason if flags.is_disconnect_packet_from_server else None))
+        self._notes.put(Down(reason if flags.is_disconnect_packet_from_server else None))
 
     def _on_end(self) -> None:
         self._thread_ended.set()
-        self._notes.put(_Down(None))
+        self._notes.put(Down(None))
 
     # The sender's side.
 
@@ -212,6 +192,9 @@ class Session:
             client.tls_set_context(line.tls)
         client.on_connect = self._on_connect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_log = self._on_log
         client.on_disconnect = self._on_disconnect
         client.on_end = self._on_end
         return client
@@ -219,11 +202,11 @@ class Session:
     def _await_answer(self, deadline_mono_s: float) -> Ended | None:
         while True:
             note = self._next_note(max(0.0, deadline_mono_s - time.monotonic()))
-            if isinstance(note, _Answered):
+            if isinstance(note, Answered):
                 self._window = min(WINDOW, note.receive_maximum)
                 return refusal(note.reason) if note.reason.is_failure else None
-            if isinstance(note, _Down):
-                return Ended(How.UNANSWERED, "it closed the connection without an answer (wrong port? TLS wanted?)")
+            if isinstance(note, Down):
+                return unanswered(self._line.address, self._socket_error)
             if note is None:
                 # amqtt, for one, waits for more where it does not understand MQTT 5.
                 return Ended(How.UNANSWERED, "it does not answer (is it an MQTT broker?)")
@@ -242,7 +225,8 @@ class Session:
                 return
             topic = event_topic(self._line.base_topic)
             is_replayed = waiting.seq <= self._before_us
-            self._send(topic, waiting.payload, waiting.seq, self._properties(is_replayed=is_replayed))
+            properties = self._properties(is_replayed=is_replayed, expiry_s=self._line.settings.event_expiry_s)
+            self._send(topic, waiting.payload, waiting.seq, properties)
             self._fed_seq = waiting.seq
 
     def _say(self, topic: str, payload: bytes) -> int:
@@ -257,22 +241,50 @@ class Session:
         if not self._in_flight:
             self._progress_mono_s = time.monotonic()
         sent = self._client.publish(topic, payload, qos=1, retain=seq == _STATE, properties=properties)
-        self._in_flight[sent.mid] = seq
+        self._in_flight[sent.mid] = _Sent(topic, seq)
         return sent.mid
 
-    def _properties(self, *, is_replayed: bool = False, expiry_s: int | None = None) -> Properties | None:
-        """What MQTT 5 says along with JSON; 3.1.1 has nothing of the kind."""
+    def _send_picture(self, picture: Picture) -> None:
+        properties = self._properties(content_type="image/jpeg")
+        if properties is not None:
+            properties.UserProperty = ("event", picture.event_id)
+        self._client.publish(self._line.snapshot_topic, picture.jpeg, qos=0, properties=properties)
+
+    def _listen(self) -> None:
+        """Hear when Home Assistant starts. Not by 3.1.1: there, no limit can be set to what we are sent."""
+        if self._line.discovery_topic is not None and self._version == MQTTProtocolVersion.MQTTv5:
+            # What is retained there is of no interest: whoever connects tells of itself anyway.
+            self._client.subscribe(HOME_ASSISTANT_STATUS, options=SubscribeOptions(qos=0, retainHandling=2))
+
+    def _renew_discovery(self) -> None:
+        if self._renew_at_mono_s is not None and time.monotonic() >= self._renew_at_mono_s:
+            self._renew_at_mono_s = None
+            self._notices.renew(self._line.discovery_topic or "")
+
+    def _connect_properties(self) -> Properties | None:
+        """The session ends with the connection: what has to outlast it is in our outbox, not at the broker."""
+        if self._version != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = 0
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
+        return properties
+
+    def _properties(
+        self, *, is_replayed: bool = False, expiry_s: int | None = None, content_type: str = "application/json"
+    ) -> Properties | None:
+        """What MQTT 5 says along with a payload; 3.1.1 has nothing of the kind."""
         if self._version != MQTTProtocolVersion.MQTTv5:
             return None
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = "application/json"
+        properties.ContentType = content_type
         if is_replayed:
             properties.UserProperty = ("replayed", "true")
         if expiry_s is not None:
             properties.MessageExpiryInterval = expiry_s
         return properties
 
-    def _next_note(self, timeout_s: float | None) -> _Note | None:
+    def _next_note(self, timeout_s: float | None) -> Note | None:
         try:
             return self._notes.get(timeout=timeout_s)
         except queue.Empty:
@@ -283,32 +295,51 @@ class Session:
         limits = [] if self._closing.left_s is None else [self._closing.left_s]
         if self._in_flight:
             limits.append(max(0.0, self._line.settings.ack_timeout_s - self._ack_age_s()))
+        if self._renew_at_mono_s is not None:
+            limits.append(max(0.0, self._renew_at_mono_s - time.monotonic()))
         return min(limits, default=None)
 
     def _ack_age_s(self) -> float:
         """How long the broker has owed us an acknowledgement without giving any; 0 where it owes none."""
         return time.monotonic() - self._progress_mono_s if self._in_flight else 0.0
 
-    def _take(self, note: _Note | None) -> Ended | None:
-        if isinstance(note, _Acked):
+    def _take(self, note: Note | None) -> Ended | None:
+        if isinstance(note, Acked):
             return self._acked(note)
-        if isinstance(note, _Down):
+        if isinstance(note, Down):
             return loss(note.reason)
+        if isinstance(note, Picture):
+            self._send_picture(note)
+        elif isinstance(note, Heard):
+            self._heard(note.payload)
+        elif isinstance(note, Subscribed) and note.reason.is_failure:
+            self._complain(f"it does not let us read {HOME_ASSISTANT_STATUS} ({note.reason}): see its access rules")
         return None
 
-    def _acked(self, note: _Acked) -> Ended | None:
-        seq = self._in_flight.pop(note.mid, _STATE)
+    def _acked(self, note: Acked) -> Ended | None:
+        sent = self._in_flight.pop(note.mid, None)
+        if sent is None:  # a picture has left; nobody acknowledges that
+            return None
         self._progress_mono_s = time.monotonic()
         if not note.reason.is_failure:
             self.was_acknowledged = True
-            self.has_delivered |= seq != _STATE
-            self._outbox.ack(seq)
+            self.has_delivered |= sent.seq != _STATE
+            self._outbox.ack(sent.seq)
             return None
-        why = f"it takes nothing below {self._line.base_topic}/ ({note.reason}): see the broker's access rules"
-        if seq != _STATE:
+        way_out = ", or set mqtt.discovery = false" if sent.topic == self._line.discovery_topic else ""
+        why = f"it takes nothing on {sent.topic} ({note.reason}): see the broker's access rules{way_out}"
+        if sent.seq != _STATE:
             return Ended(How.REFUSED, why)
-        self.complaints.add(why)
+        self._complain(why)
         return None
+
+    def _heard(self, payload: bytes) -> None:
+        """Home Assistant has started, or something else happened, which is none of our business."""
+        if payload == BIRTH and self._renew_at_mono_s is None:
+            self._renew_at_mono_s = time.monotonic() + random.uniform(*BIRTH_DELAY_S)
+        elif payload not in (BIRTH, DEATH):
+            self.ignored += 1
+            self._complain(f"{HOME_ASSISTANT_STATUS} says neither online nor offline: ignored, and counted")
 
     def _is_done(self) -> bool:
         left_s = self._closing.left_s

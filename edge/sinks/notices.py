@@ -34,6 +34,13 @@ class Notices:
             self._version += 1
             self._held[notice.topic] = self._version, notice
 
+    def renew(self, topic: str) -> None:
+        """Say again what was said on this topic; nothing where that is nothing."""
+        with self._lock:
+            if topic in self._held:
+                self._version += 1
+                self._held[topic] = self._version, self._held[topic][1]
+
     def after(self, version: int) -> tuple[int, Notice] | None:
         """The earliest notice that is newer than ``version``, with its own version; None where there is none."""
         with self._lock:

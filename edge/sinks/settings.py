@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge.events import Event
+from edge.records import ImageU8
 
 
 class Sink(Protocol):
@@ -36,6 +37,14 @@ class Sink(Protocol):
         """
 
 
+@runtime_checkable
+class PictureSink(Protocol):
+    """A sink that also takes pictures; it is given none unless somebody switched them on."""
+
+    def show(self, event: Event, face_bgr: ImageU8) -> None:
+        """Show the face of a decision, (side, side, 3) uint8, once, and forget it. Returns at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class MqttSettings:
     """Section ``mqtt`` of the configuration.
@@ -50,6 +59,9 @@ class MqttSettings:
     ack_timeout_s: a broker that acknowledges nothing for this long is left and dialled again (two keepalives).
     retry_min_s, retry_max_s: pauses between attempts grow from one to the other, with jitter.
     refused_retry_s: the pause after a refused login; nobody mends a password in seconds.
+    event_expiry_s: how long a broker may keep an event for a subscriber that is away (MQTT 5).
+    discovery: tell Home Assistant of this device, and again when it starts.
+    has_snapshot: pictures are published, so that Home Assistant is told where.
     """
 
     base_topic: str | None = None
@@ -64,6 +76,9 @@ class MqttSettings:
     retry_min_s: float = 1.0
     retry_max_s: float = 60.0
     refused_retry_s: float = 60.0
+    event_expiry_s: int = 30 * 86_400
+    discovery: bool = True
+    has_snapshot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sinks.mqtt import Backoff, MqttSink
 from edge.sinks.notices import Notice
-from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
+from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, Wire, payload_of, protocol_of, stub
 from tests.edge.sinks.certificates import make_authority, make_certificate
 from tests.edge.sinks.test_jsonl import publish, some_events
 from tests.mosquitto import Broker, find_mosquitto, free_port, subscribed, wait_until
@@ -101,7 +102,7 @@ def test_subscriber_sees_online_then_the_events_then_offline(broker: Broker) -> 
         sink.close(10)
         subscriber.wait_for(2, "/availability")
         topics = [message.topic.rsplit("/", 1)[1] for message in subscriber.received]
-        assert topics == ["availability", "info", "event", "event", "availability"]
+        assert topics == ["availability", "info", "config", "event", "event", "availability"]
         assert subscriber.payloads("/availability") == [b"online", b"offline"]
 
 
@@ -354,6 +355,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_certificate(folder, "broker", "IP:127.0.0.1")
     make_certificate(folder, "elsewhere", "DNS:elsewhere.example")
     make_certificate(folder, "device", "DNS:door")
+    make_certificate(folder, "foreign", "DNS:door", "stranger")
+    make_certificate(folder, "expired", "IP:127.0.0.1", from_to=("20240101", "20240301"))
+    make_certificate(folder, "early", "IP:127.0.0.1", from_to=("20990101", "20990301"))
     return folder
 
 
@@ -379,11 +383,13 @@ def test_tls_with_an_authority_of_ones_own_and_a_device_certificate(authority: P
 @pytest.mark.parametrize(
     ("certificate", "trusted", "message"),
     [
-        ("broker", "stranger.crt", "certificate is not accepted"),
-        ("elsewhere", "ca.crt", "mismatch"),
-        ("broker", None, "not accepted"),
+        ("broker", "stranger.crt", "certificate is not accepted: .* name the certificate of the authority"),
+        ("broker", None, "certificate is not accepted: .* name the certificate of the authority"),
+        ("elsewhere", "ca.crt", "mismatch.*: write the name into the address that stands in the certificate"),
+        ("expired", "ca.crt", r"has expired: renew it at the broker, .* clock \(it says 20\d\d-"),
+        ("early", "ca.crt", r"is not yet valid: set this machine's clock, .* \(it says 20\d\d-"),
     ],
-    ids=["wrong authority", "wrong host name", "system's authorities only"],
+    ids=["wrong authority", "system's authorities only", "wrong host name", "expired", "not yet valid"],
 )
 def test_broker_that_cannot_prove_itself_gets_nothing(
     certificate: str,
@@ -399,16 +405,41 @@ def test_broker_that_cannot_prove_itself_gets_nothing(
         publish(sink, 1)
         with pytest.raises(Undelivered, match=message):
             sink.close(0.4)
-    assert message in log_lines(caplog)[0]
+    assert re.search(message, log_lines(caplog)[0])
 
 
-def test_missing_device_certificate_is_told(authority: Path, tmp_path: Path) -> None:
-    asks = (f"cafile {authority}/ca.crt", "require_certificate true")
+@pytest.mark.parametrize("tls_version", ["tlsv1.2", "tlsv1.3"])
+@pytest.mark.parametrize(
+    ("ours", "message"),
+    [
+        (None, "asks for a certificate of this device: set mqtt.cert_file and mqtt.key_file"),
+        ("foreign", "does not know who signed this device's certificate"),
+        ("expired", "this device's certificate has expired"),
+    ],
+    ids=["none", "of a stranger", "expired"],
+)
+def test_a_device_certificate_that_the_broker_misses_or_refuses_is_told(
+    ours: str | None,
+    message: str,
+    tls_version: str,
+    authority: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    asks = (f"cafile {authority}/ca.crt", "require_certificate true", f"tls_version {tls_version}")
+    settings = replace(
+        QUICK,
+        ca_file=authority / "ca.crt",
+        cert_file=authority / f"{ours}.crt" if ours else None,
+        key_file=authority / f"{ours}.key" if ours else None,
+    )
     with running(tmp_path, *tls_lines(authority, "broker", *asks)) as one:
-        sink = sink_to(one.port, replace(QUICK, ca_file=authority / "ca.crt"), scheme="mqtts")
+        sink = sink_to(one.port, settings, scheme="mqtts")
         publish(sink, 1)
-        with pytest.raises(Undelivered, match="1 events"):
+        wait_until(lambda: any(re.search(message, line) for line in log_lines(caplog)), message)
+        with pytest.raises(Undelivered, match="certificate"):
             sink.close(0.4)
+    assert len(log_lines(caplog)) <= 2  # what the network lets through differs from time to time; it is told once
 
 
 def test_tls_to_a_plain_port_is_told(broker: Broker) -> None:
@@ -489,7 +520,8 @@ def test_unacknowledged_messages_never_exceed_our_window_or_the_brokers(granted:
     def never_acks(wire: Wire) -> None:
         accepting(wire, granted)
         while packet := wire.read():
-            seen.append(packet[0])
+            if packet[0] != SUBSCRIBE:
+                seen.append(packet[0])
 
     with stub(never_acks) as port:
         sink = sink_to(port)
@@ -543,7 +575,9 @@ def test_threads_and_sockets_do_not_pile_up_over_reconnects(broker: Broker) -> N
     before = held_by_us()
     for _ in range(20):
         cut(sink)
-    wait_until(lambda: sink._session is not None and held_by_us() == before, f"threads and files are {before} again")
+    wait_until(lambda: sink._session is not None, "online again")
+    # Not more; less where the garbage of an earlier test is collected meanwhile.
+    wait_until(lambda: all(now <= then for now, then in zip(held_by_us(), before, strict=True)), f"at most {before}")
     sink.close(5)
 
 
