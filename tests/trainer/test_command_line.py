@@ -89,7 +89,7 @@ def test_run_that_is_done_has_nothing_left_to_resume(way: Path) -> None:
 def test_new_bundle_replaces_the_old_one_and_leaves_nothing_beside_it(way: Path, tmp_path: Path) -> None:
     old = load_bundle(way / "bundle")
     made = Export(
-        old.model, Tensor(*astuple(old.input)), Tensor(*astuple(old.output)), Calibration(), FIGURES, FIGURES, 1.0
+        old.model, Tensor(*astuple(old.input)), Tensor(*astuple(old.output)), Calibration(), 0.6, FIGURES, FIGURES, 1.0
     )
     for version in ("1", "2"):
         write_bundle(made, way / "run", way / "set", Naming("again", version, way / "golden"), tmp_path / "again")

@@ -33,7 +33,7 @@ from trainer.learn.division import NONE, divided
 from trainer.metrics import MASK_AT, probabilities
 from trainer.ship import gates
 from trainer.ship.card import card
-from trainer.ship.exported import FLOAT16, FLOAT32, INT8, THRESHOLD, Export, fed
+from trainer.ship.exported import FLOAT16, FLOAT32, INT8, Export, fed
 
 COMPILED: Final = "model_edgetpu.tflite"
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
@@ -143,7 +143,7 @@ def describe(export: Export, told: Mapping[str, Any], settings: runs.Settings, n
         "output": asdict(export.output),
         "crop_margin": settings.margin,
         "calibration": asdict(export.calibration),
-        "thresholds": {MASK: THRESHOLD},
+        "thresholds": {MASK: export.threshold},
         "training": {
             **told,
             "held_out": export.figures,
@@ -204,7 +204,7 @@ def write_golden(folder: Path, export: Export, source: Path | None) -> None:
     for name, crop in given.items():
         raw = raw_answers(interpreter, fed(crop[np.newaxis], export.input))
         p_mask = float(probabilities(dequantise(raw, export.output), export.calibration)[0, MASK_AT])
-        label = MASK if p_mask >= THRESHOLD else NO_MASK
+        label = MASK if p_mask >= export.threshold else NO_MASK
         inputs.append({"file": name, "label": label, "p_mask": round(p_mask, 4), "raw": raw[0].tolist()})
         write_crop(folder / name, crop)
     expected = {"runtime": find_runtime()[1], "inputs": inputs}

@@ -15,6 +15,7 @@ from edge.interpreter import Interpreter, Tensor
 from edge.places import SHIPPED_BUNDLE, shipped_models
 from edge.records import ImageU8
 from trainer.faces.manifest import HELD_OUT, FaceRow, read_manifest, refuse_straddling
+from trainer.judge.costs import Costs, cheapest_threshold
 from trainer.judge.evaluate import AT_A_DOOR, agreement, as_json, class_weights, report_of, true_labels
 from trainer.judge.looks import Look, looks
 from trainer.judge.models import dequantise, raw_answers
@@ -28,7 +29,6 @@ from trainer.ship.gates import Gate
 from trainer.ship.latency import race
 from trainer.ship.quantize import check_input, representative_crops, to_float, to_int8
 
-THRESHOLD: Final = 0.5
 INT8, FLOAT16, FLOAT32 = "int8", "float16", "float32"
 WEIGHT_BYTES: Final = {INT8: 1, FLOAT16: 2, FLOAT32: 4}
 STAGES: Final = 5  # ticks of ``export_run``
@@ -52,6 +52,8 @@ class Export:
     """A converted model and how it does: figures of what ships, and of the float network, on held-out faces.
 
     The shipped calibration is fitted on all held-out faces. Figures come from calibrations that did not see the face.
+    threshold: from this p_mask on a face is called ``mask``; where one face of each class costs least (``Costs()``), by
+    shares of calibrations that did not see the face.
     agreement: share of held-out faces with the same answer from both. compiled: for an Edge TPU, where asked for.
     """
 
@@ -59,6 +61,7 @@ class Export:
     input: Tensor
     output: Tensor
     calibration: Calibration
+    threshold: float
     figures: dict[str, Any]
     float_figures: dict[str, Any]
     agreement: float
@@ -143,13 +146,14 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
     own = dequantise(raw_answers(interpreter, inputs), interpreter.output)
     tick(1)
     calibration = calibrate(own, faces.labels, faces.weights)
-    reading = Reading(interpreter.output, calibration)
     p_own, p_real = (probabilities(x, calibration)[:, MASK_AT] for x in (own, real))
     shares, real_shares = (cross_calibrated(x, faces.labels, faces.weights, faces.groups) for x in (own, real))
+    threshold = cheapest_threshold(shares[:, MASK_AT], faces.labels, faces.groups, Costs())
+    reading = Reading(interpreter.output, calibration, threshold)
     compiled = edgetpu.compile_model(model, asked.compiler) if asked.compiler else None
     found = [
-        gates.same_labels(f"{asked.kind}: same label as float", p_own, p_real, THRESHOLD, gates.AS_FLOAT),
-        gates.keeps_balance(asked.kind, shares[:, MASK_AT], real_shares[:, MASK_AT], faces.labels, THRESHOLD),
+        gates.same_labels(f"{asked.kind}: same label as float", p_own, p_real, threshold, gates.AS_FLOAT),
+        gates.keeps_balance(asked.kind, shares[:, MASK_AT], real_shares[:, MASK_AT], faces.labels, threshold),
         *runtime_gates(model, inputs, p_own, reading, asked.tflite_python),
         gates.small_enough(model, WEIGHT_BYTES[asked.kind]),
         latency_gate(interpreter, asked),
@@ -164,9 +168,10 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
         input=interpreter.input,
         output=interpreter.output,
         calibration=calibration,
-        figures=figures(asked.kind, shares, faces),
-        float_figures=figures("float", real_shares, faces),
-        agreement=agreement(p_own, p_real, THRESHOLD),
+        threshold=threshold,
+        figures=figures(asked.kind, shares, faces, threshold),
+        float_figures=figures("float", real_shares, faces, threshold),
+        agreement=agreement(p_own, p_real, threshold),
         kind=asked.kind,
         gates=tuple(found),
         compiled=compiled,
@@ -178,17 +183,18 @@ def fed(crops: ImageU8, tensor: Tensor) -> npt.NDArray[Any]:
     return crops if tensor.dtype == "uint8" else network.scale(crops)
 
 
-def figures(name: str, shares: Floats, faces: Faces) -> dict[str, Any]:
+def figures(name: str, shares: Floats, faces: Faces, threshold: float) -> dict[str, Any]:
     """shares: each face's by a calibration that was fitted without it and without its group."""
-    return as_json(report_of(name, shares, faces.rows, THRESHOLD, faces.looks))
+    return as_json(report_of(name, shares, faces.rows, threshold, faces.looks))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """From a model's own numbers to p_mask."""
+    """From a model's own numbers to p_mask, and from there to a label."""
 
     output: Tensor
     calibration: Calibration
+    threshold: float
 
     def p_mask(self, raw: npt.NDArray[Any]) -> Floats:
         return probabilities(dequantise(raw, self.output), self.calibration)[:, MASK_AT]
@@ -206,7 +212,7 @@ def runtime_gate(said: runtimes.Said, p_own: Floats, reading: Reading) -> Gate:
     """Not run only where there was no runtime to ask: a model that it makes nothing of has failed."""
     name = f"labels on {said.runtime}"
     if said.raw is not None:
-        return gates.same_labels(name, reading.p_mask(said.raw), p_own, THRESHOLD, gates.SAME_ON_RUNTIMES)
+        return gates.same_labels(name, reading.p_mask(said.raw), p_own, reading.threshold, gates.SAME_ON_RUNTIMES)
     unanswered = gates.no_answer if said.asked else gates.not_run
     return unanswered(name, gates.SAME_ON_RUNTIMES, said.why_not, said.words)
 

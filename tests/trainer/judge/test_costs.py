@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import UsageError
-from trainer.judge.costs import Costs, Sweep, sweep
+from trainer.judge.costs import Costs, Sweep, cheapest_threshold, sweep
 from trainer.judge.tables import saving
 
 FACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2)), min_size=1, max_size=30)
@@ -75,3 +75,17 @@ def test_saving_on_many_faces_is_not() -> None:
 def test_cost_that_is_no_number_is_refused(missed: float) -> None:
     with pytest.raises(UsageError, match="--cost-"):
         Costs(missed=missed)
+
+
+def test_the_threshold_that_ships_is_the_middle_where_nothing_speaks_for_another() -> None:
+    p_mask = np.array([0.99] * 20 + [0.01] * 20)
+    labels = np.array([0] * 20 + [1] * 20)
+    assert cheapest_threshold(p_mask, labels, [str(i) for i in range(40)], Costs()) == 0.5
+
+
+def test_the_threshold_that_ships_keeps_badly_worn_masks_out_where_that_costs_few_worn_ones() -> None:
+    p_mask = np.array([0.95] * 97 + [0.55] * 3 + [0.02] * 100 + [0.6] * 20 + [0.1] * 20)
+    labels = np.array([0] * 100 + [1] * 100 + [2] * 40)
+    groups = [str(i) for i in range(240)]
+    assert 0.6 < cheapest_threshold(p_mask, labels, groups, Costs()) <= 0.95
+    assert cheapest_threshold(p_mask, labels, groups, Costs(worn=0.0)) <= 0.55

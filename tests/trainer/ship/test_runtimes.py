@@ -17,7 +17,7 @@ from trainer.ship.runtimes import Said, find_tflite_python, plain_kernels, tflit
 
 MODEL = (DATA / "tiny_uint8.tflite").read_bytes()
 CROPS = np.random.default_rng(4).integers(0, 255, (6, 8, 8, 3), np.uint8)
-READING = Reading(Interpreter(MODEL).output, Calibration())
+READING = Reading(Interpreter(MODEL).output, Calibration(), 0.5)
 P_MASKS = np.full(len(CROPS), 0.5)
 needs_tflite = pytest.mark.skipif(find_tflite_python(None) is None, reason="no .venv-tflite: make .venv-tflite/.done")
 
