@@ -45,7 +45,13 @@ def open_classifier(config: Config) -> Classifier:
 
 
 def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -> Pipeline:
-    rules = Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
-    min_face_px = config.detector.min_face_px or RUN_MIN_FACE_PX
     tracker = Tracker(config.track.return_s, detector.sure_score)
-    return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px)
+    return Pipeline(detector, tracker, classifier, Decider(rules(config, classifier)), min_face_px(config))
+
+
+def rules(config: Config, classifier: Classifier) -> Rules:
+    return Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
+
+
+def min_face_px(config: Config) -> float:
+    return config.detector.min_face_px or RUN_MIN_FACE_PX

@@ -50,3 +50,7 @@ def availability_topic(base: str) -> str:
 
 def info_topic(base: str) -> str:
     return f"{base}/info"
+
+
+def health_topic(base: str) -> str:
+    return f"{base}/health"

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edge.errors import ConfigError, UsageError
 from edge.outbox import Outbox
 from edge.passwords import masked
 from edge.sinks.notices import Notice
-from edge.sinks.settings import MqttSettings, Sink, SinkSettings
+from edge.sinks.settings import Broker, MqttSettings, Sink, SinkSettings
 from edge.topics import info_topic
 
-__all__ = ["MqttSettings", "Sink", "SinkSettings", "check_sink", "check_sinks", "is_broker", "open_sink"]
+__all__ = [
+    "Broker",
+    "MqttSettings",
+    "Sink",
+    "SinkSettings",
+    "check_sink",
+    "check_sinks",
+    "info_notice",
+    "is_broker",
+    "open_sink",
+]
 
 
 def check_sink(spec: str, settings: SinkSettings) -> None:
@@ -64,8 +74,13 @@ def open_sink(spec: str, settings: SinkSettings, outbox: Outbox | None = None) -
     if outbox is None:
         raise ValueError(f"{line.address} needs an outbox")
     sink = MqttSink(line, outbox)
-    sink.retain(Notice(info_topic(line.base_topic), json.dumps(dict(settings.info), separators=(",", ":")).encode()))
+    sink.retain(info_notice(line.base_topic, settings.info))
     return sink
+
+
+def info_notice(base_topic: str, info: Mapping[str, str | int]) -> Notice:
+    """What this installation is, for ``.../info``."""
+    return Notice(info_topic(base_topic), json.dumps(dict(info), separators=(",", ":")).encode())
 
 
 def _kind(spec: str) -> str:

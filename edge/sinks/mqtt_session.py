@@ -136,6 +136,7 @@ class Session:
         self._window = WINDOW
         self._progress_mono_s = time.monotonic()
         self.was_acknowledged = False  # anything at all
+        self.last_ack_mono_s: float | None = None
         self.has_delivered = False  # an event
         self.complaints: set[str] = set()  # what the broker refused of our own topics
         self._client = self._new_client()
@@ -300,7 +301,7 @@ class Session:
         seq = self._in_flight.pop(note.mid, _STATE)
         self._progress_mono_s = time.monotonic()
         if not note.reason.is_failure:
-            self.was_acknowledged = True
+            self.was_acknowledged, self.last_ack_mono_s = True, self._progress_mono_s
             self.has_delivered |= seq != _STATE
             self._outbox.ack(seq)
             return None

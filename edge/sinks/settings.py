@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.events import Event
+from edge.sinks.notices import Notice
 
 
 class Sink(Protocol):
@@ -34,6 +35,22 @@ class Sink(Protocol):
 
         Raises Undelivered that says how many events are left.
         """
+
+
+class Broker(Sink, Protocol):
+    """A sink that also retains what a run says of itself.
+
+    base_topic: of all its topics. last_ack_s: seconds since it last acknowledged anything; None: it never did.
+    """
+
+    @property
+    def base_topic(self) -> str: ...
+
+    @property
+    def last_ack_s(self) -> float | None: ...
+
+    def retain(self, notice: Notice) -> None:
+        """Take the place of what was said on this topic; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.backoff import Backoff
 from edge.errors import Undelivered
 from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
-from edge.sinks.mqtt import Backoff, MqttSink
+from edge.sinks.mqtt import MqttSink
 from edge.sinks.notices import Notice
 from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, Wire, payload_of, protocol_of, stub
 from tests.edge.sinks.certificates import make_authority, make_certificate
