@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.0  # between two looks at the facts
 PUBLISH_S: Final = 30.0
+SETTLED_S: Final = 10.0  # after a change: figures such as fps follow it by as much
 EXPIRY_S: Final = 90  # three of them: what is older is not the state any more
 THROTTLED_S: Final = 30.0  # asking a Raspberry Pi's firmware takes a process
 REOPEN_FROZEN_S: Final = 60.0
@@ -230,7 +231,7 @@ class Attendant:
             self._status_file.write({**fields, "seq": self._outlet.writer.written})
             self._notifier.status(in_words(health))
         if self._broker and (is_news or now_s >= self._publish_at_s):
-            self._publish_at_s = now_s + PUBLISH_S
+            self._publish_at_s = now_s + (SETTLED_S if is_news else PUBLISH_S)
             self._broker.retain(Notice(health_topic(self._broker.base_topic), encode(fields), EXPIRY_S))
 
     def _reload_if_asked(self) -> None:

@@ -92,11 +92,12 @@ def is_there(path: Path) -> bool:
 def table(status: dict[str, Any]) -> str:
     """For people: what is wrong with what to do, then the facts, one a line."""
     wrong = [f"  {reason:<17} {REASONS.get(reason, '')}".rstrip() for reason in status["reasons"]]
+    seen = ago("last frame", status["frame_age_s"], "no frame yet")
     rows = {
         "status": status["status"],
-        "camera": f"{status['camera']}, {status['fps']} frames/s, {ago(status['frame_age_s'], 'no frame yet')}",
+        "camera": f"{status['camera']}, {status['fps']} frames/s, {seen}",
         "model": status["model"],
-        "broker": "none" if status["outbox"] is None else ago(status["last_ack_s"], "not reached yet", "acknowledged"),
+        "broker": "none" if status["outbox"] is None else ago("acknowledged", status["last_ack_s"], "not reached yet"),
         "outbox": outbox(status["outbox"]),
         "last event": f"number {status['seq']}",
         "board": board(status),
@@ -107,7 +108,7 @@ def table(status: dict[str, Any]) -> str:
     return "\n".join([lines[0], *wrong, *lines[1:]])
 
 
-def ago(seconds: float | None, never: str, what: str = "the last") -> str:
+def ago(what: str, seconds: float | None, never: str) -> str:
     return never if seconds is None else f"{what} {seconds} s ago"
 
 
