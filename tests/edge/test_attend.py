@@ -250,6 +250,13 @@ def test_a_lost_camera_is_told_at_once_and_that_it_is_back_too(door: Door) -> No
     assert door.looks.finished == 2  # whoever was open was decided, each time
 
 
+def test_a_loss_is_told_before_the_first_pause(door: Door) -> None:
+    door.play(frames(3))
+    door.attendant.away(SourceLost("cable pulled"), 1.5)
+    at_s, notice = door.broker.retained[-1]
+    assert (at_s, json.loads(notice.payload)["reasons"]) == (door.clock.monotonic_s(), ["camera_lost"])
+
+
 def test_a_camera_that_is_away_fills_no_log(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         door.keep(InputMissing("v4l2:/dev/video0 is not there: plug the camera in"), away_at_most=100)

@@ -114,7 +114,7 @@ def test_a_fault_that_is_over_is_cleared_within_seconds(door: list[ImageU8], cha
 
 
 def test_a_fault_is_not_learnt_as_the_usual_picture(door: list[ImageU8]) -> None:
-    assert states(scene(door, 70), scene(door, 120, blurred(2.5)))[-1] == "blurred"
+    assert states(scene(door, 70), scene(door, 250, blurred(2.5)))[-1] == "blurred"
 
 
 def test_a_camera_that_was_opened_again_starts_without_a_fault(door: list[ImageU8]) -> None:
