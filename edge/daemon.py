@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from edge import __version__
 from edge.assemble import build_pipeline, open_classifier, open_detector
@@ -103,7 +103,7 @@ def attendant(
 
 
 def broker_of(outlet: Outlet) -> Broker | None:
-    return next((cast(Broker, sink) for sink in outlet.sinks if hasattr(sink, "retain")), None)
+    return next((sink for sink in outlet.sinks if isinstance(sink, Broker)), None)
 
 
 def use_classifier(classifier: Classifier, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:

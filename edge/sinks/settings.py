@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge.events import Event
 from edge.sinks.notices import Notice
@@ -37,6 +37,7 @@ class Sink(Protocol):
         """
 
 
+@runtime_checkable
 class Broker(Sink, Protocol):
     """A sink that also retains what a run says of itself.
 
