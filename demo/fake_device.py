@@ -73,15 +73,15 @@ def health(waiting: int, uptime_s: float, *, is_ok: bool) -> dict[str, Any]:
         "reasons": [] if is_ok else ["camera: no frame for 12 s"],
         "fps": 14.8 if is_ok else 0.0,
         "frame_age_s": 0.07 if is_ok else 12.4,
-        "outbox": {"depth": waiting, "oldest_s": 0.0, "dropped": 0},
+        "outbox": {"depth": waiting, "oldest_s": 0.0, "dropped": 0, "lost": 0},
         "last_ack_s": 1.2,
         "camera": "ok" if is_ok else "no frames",
         "model": MODEL,
         "temperature_c": 51.1,
-        "throttled": [],
+        "throttled": {"now": [], "since_boot": []},
         "clock": "synced",
         "rss_mb": 142.5,
-        "uptime_s": round(uptime_s, 1),
+        "uptime_s": round(uptime_s),
     }
 
 

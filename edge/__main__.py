@@ -1,10 +1,11 @@
-"""The command line: ``edge run``, ``classify``, ``model``. Human text goes to stderr, data to stdout."""
+"""The command line: ``edge run``, ``classify``, ``status``, ``model``. Human text goes to stderr, data to stdout."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import sys
@@ -39,6 +40,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add_run(commands)
     add_classify(commands)
+    add_status(commands)
     add_model(commands)
     return parser
 
@@ -94,6 +96,14 @@ def add_classify(commands: Any) -> None:
     parser.set_defaults(act=act_classify)
 
 
+def add_status(commands: Any) -> None:
+    about = "What the running daemon is doing, and what is wrong with what to do; exit code 69 where none runs."
+    example = "example:\n  edge status\n  edge status --json | jq .reasons"
+    parser = commands.add_parser("status", help="what the running daemon is doing", description=about, epilog=example)
+    parser.add_argument("--json", action="store_true", help="the health object plus seq")
+    parser.set_defaults(act=act_status)
+
+
 def add_model(commands: Any) -> None:
     example = "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model verify FOLDER"
     parser = commands.add_parser("model", help="models on this machine", epilog=example)
@@ -143,6 +153,11 @@ def configure(args: argparse.Namespace) -> Config:
 def act_run(args: argparse.Namespace) -> int:
     from edge.daemon import run_daemon
 
+    return run_daemon(run_config(args), args.pace, lambda: run_config(args))
+
+
+def run_config(args: argparse.Namespace) -> Config:
+    """Read anew at every call: a daemon that is told to reload asks again."""
     config = configure(args)
     camera = dataclasses.replace(config.camera, source=args.source or config.camera.source)
     drain_s = config.publish.drain_s if args.drain_s is None else args.drain_s
@@ -151,7 +166,7 @@ def act_run(args: argparse.Namespace) -> int:
         raise UsageError("no source: name one with --source, or as camera.source in the config file")
     if not publish.sinks:
         raise UsageError("no sink: name one with --sink (jsonl:- is stdout), or as publish.sinks in the config file")
-    return run_daemon(dataclasses.replace(config, camera=camera, publish=publish), args.pace)
+    return dataclasses.replace(config, camera=camera, publish=publish)
 
 
 def act_classify(args: argparse.Namespace) -> int:
@@ -169,6 +184,14 @@ def act_classify(args: argparse.Namespace) -> int:
         to = sys.stderr if "error" in answer and not args.json else sys.stdout
         print(dump(answer) if args.json else as_text(answer), file=to, flush=True)
     return still.exit_code
+
+
+def act_status(args: argparse.Namespace) -> int:
+    from edge.status import places, read_status, table
+
+    status = read_status(places())
+    print(json.dumps(status, separators=(",", ":")) if args.json else table(status))
+    return 0
 
 
 def act_model_list(_args: argparse.Namespace) -> int:

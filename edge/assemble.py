@@ -46,8 +46,15 @@ def open_classifier(config: Config) -> Classifier:
 
 
 def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -> Pipeline:
-    rules = Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
-    min_face_px = config.detector.min_face_px or RUN_MIN_FACE_PX
     tracker = Tracker(config.track.return_s, detector.sure_score)
     looks = BestLooks() if config.mqtt.snapshot else None
-    return Pipeline(detector, tracker, classifier, Decider(rules), min_face_px, looks=looks)
+    decider = Decider(rules(config, classifier))
+    return Pipeline(detector, tracker, classifier, decider, min_face_px(config), looks=looks)
+
+
+def rules(config: Config, classifier: Classifier) -> Rules:
+    return Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
+
+
+def min_face_px(config: Config) -> float:
+    return config.detector.min_face_px or RUN_MIN_FACE_PX

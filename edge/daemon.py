@@ -5,23 +5,33 @@ from __future__ import annotations
 import logging
 import platform
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from edge import __version__
 from edge.assemble import build_pipeline, open_classifier, open_detector
+from edge.attend import Attendant
+from edge.board import ThisBoard
+from edge.camera import keep_open
 from edge.classify import Classifier
 from edge.config import Config
 from edge.detect import Detector
 from edge.events import SCHEMA_VERSION, EventWriter
+from edge.heat import Heat
+from edge.notify import is_service, watchdog_s
 from edge.outbox import Limits, Outbox, open_outbox
 from edge.passwords import read_password
-from edge.places import state_dir
+from edge.picture import PictureWatch
+from edge.pipeline import Pipeline
+from edge.places import runtime_dir, state_dir
+from edge.reload import Hangup, Reloader, hearing_hangups
 from edge.run import Outlet, Patience, closing, run, stopping
-from edge.sinks import MqttSettings, SinkSettings, check_sinks, is_broker, open_sinks
-from edge.sources import CameraSettings, Pace, Source, open_source
+from edge.sinks import Broker, MqttSettings, SinkSettings, check_sinks, info_notice, is_broker, open_sinks
+from edge.sources import CameraSettings, Pace, Source, is_camera, open_source
+from edge.status import StatusFile
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +39,78 @@ EXIT_INTERRUPTED: Final = 130
 DAY_S: Final = 86400.0
 
 
-def run_daemon(config: Config, pace: Pace) -> int:
-    """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0)."""
-    with stopping() as stop:
+def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
+    """Run until the source ends (0), Ctrl-C (130) or SIGTERM (0).
+
+    reread: the configuration as it is now, for SIGHUP. Where systemd started us, a camera that is away does not end it.
+    """
+    is_kept = is_service() and is_camera(config.camera.source)
+    with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
         detector, classifier = open_detector(config), open_classifier(config)
         pipeline = build_pipeline(config, detector, classifier)
         settings = sink_settings(config, info(detector, classifier))
-        with open_camera(config, pace) as source, kept_events(config) as outbox:
+        first = nullcontext() if is_kept else open_camera(config, pace)
+        with first as source, kept_events(config) as outbox:
             outlet = Outlet(event_writer(config, classifier.model, outbox))
             with closing(outlet, config.publish.drain_s):
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
                 for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
-                run(source, pipeline, outlet, patience(config), stop)
+                use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
+                reloader = Reloader(config, reread, pipeline, use)
+                with attendant(config, outbox, pipeline, outlet, hangup=hangup, reloader=reloader) as attending:
+                    watch = partial(
+                        run,
+                        pipeline=pipeline,
+                        outlet=outlet,
+                        patience=patience(config),
+                        stop=stop,
+                        watcher=attending,
+                    )
+                    if source is None:
+                        keep_open(partial(open_camera, config, pace), watch, attending, stop)
+                    else:
+                        watch(source)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+def attendant(
+    config: Config,
+    outbox: Outbox | None,
+    pipeline: Pipeline,
+    outlet: Outlet,
+    *,
+    hangup: Hangup,
+    reloader: Reloader,
+) -> Attendant:
+    """Pictures are looked at, and frames left out for heat, where there is a camera; a file is taken as it is."""
+    looks_out = is_camera(config.camera.source)
+    return Attendant(
+        pipeline,
+        outlet,
+        ThisBoard(),
+        outbox=outbox,
+        broker=broker_of(outlet),
+        picture=PictureWatch() if looks_out else None,
+        heat=Heat(config.camera.fps) if looks_out else None,
+        reopens=looks_out and is_service(),
+        status_file=StatusFile(runtime_dir()),
+        hangup=hangup,
+        reloader=reloader,
+    )
+
+
+def broker_of(outlet: Outlet) -> Broker | None:
+    return next((sink for sink in outlet.sinks if isinstance(sink, Broker)), None)
+
+
+def use_classifier(classifier: Classifier, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:
+    """From now on events name this model, and so does ``.../info``."""
+    outlet.writer.model = classifier.model
+    if broker:
+        broker.retain(info_notice(broker.base_topic, info(detector, classifier)))
 
 
 @contextmanager
@@ -70,7 +136,7 @@ def event_writer(config: Config, model: str, outbox: Outbox | None) -> EventWrit
 
 def patience(config: Config) -> Patience:
     """Wait for at least three frames at a time: a capture that is broken off may cost a slow camera its picture."""
-    limit_s = config.camera.read_timeout_s
+    limit_s = min(config.camera.read_timeout_s, watchdog_s() / 2)  # or systemd would end us for the camera's fault
     return Patience(limit_s, min(limit_s, max(2.0, 3 / config.camera.fps)))
 
 

@@ -81,6 +81,10 @@ class Decider:
         self._persons: dict[int, _Person] = {}
         self._done: deque[int] = deque(maxlen=DONE_MEMORY)
 
+    def use(self, rules: Rules) -> None:
+        """Judge by these from the next look on; what was seen so far keeps its weight."""
+        self._rules = rules
+
     def observe(self, looks: Iterable[Look]) -> list[Verdict]:
         """Looks of one frame, at most one a person; their order says nothing. Looks at persons who left are ignored."""
         verdicts = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from edge.appearance import appearance
-from edge.decide import Decider
+from edge.decide import Decider, Rules
 from edge.detect import Detector
 from edge.quality import quality
 from edge.records import Box, Frame, ImageU8, Look, Reading, Sighting, Verdict
@@ -79,6 +79,19 @@ class Pipeline:
     def finish(self) -> list[Told]:
         """The source ended: everyone still open is decided and leaves."""
         return self._leave(self._tracker.finish(), self._last_frame) if self._last_frame else []
+
+    def rehearse(self, frame: Frame) -> None:
+        """Let the classifier judge the middle of a frame, to no effect: with nobody at the door it is not asked, and a
+        model that cannot run must not show when the first person comes."""
+        height, width = frame.image_bgr.shape[:2]
+        side = min(height, width)
+        self._classifier.read(frame.image_bgr, Box((width - side) / 2, (height - side) / 2, side, side))
+
+    def use(self, classifier: Reader, rules: Rules, min_face_px: float) -> None:
+        """Judge with these from the next frame on. Everyone who is followed stays who they are, looks and all."""
+        self._classifier = classifier
+        self._decider.use(rules)
+        self._min_face_px = min_face_px
 
     def _counts(self, sighting: Sighting) -> bool:
         """Is the face large enough, now and usually? A poster of 30 px is found at 32 px once in a while."""

@@ -10,6 +10,7 @@ from edge.errors import InputMissing
 
 PACKAGE: Final = Path(__file__).resolve().parent
 SYSTEM_STATE: Final = Path("/var/lib/mask-edge")
+SYSTEM_RUNTIME: Final = Path("/run/mask-edge")
 SYSTEM_CONFIG: Final = Path("/etc/mask-edge/config.toml")
 SHIPPED_BUNDLE: Final = "mask-mnv2"
 
@@ -35,6 +36,18 @@ def state_dir() -> Path:
         return SYSTEM_STATE
     home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(home) / "mask-edge"
+
+
+def runtime_dir() -> Path | None:
+    """systemd's runtime folder where it is set, the system's where it may be written, else the user's (XDG); None where
+    there is none: /tmp is anybody's."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if given:
+        return Path(given)
+    if os.access(SYSTEM_RUNTIME, os.W_OK):
+        return SYSTEM_RUNTIME
+    home = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(home) / "mask-edge" if home else None
 
 
 def third_party_dirs() -> tuple[Path, ...]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final
+from typing import Final, Protocol
 
 from edge.errors import EdgeError
 from edge.events import Event, EventWriter, encode
 from edge.pipeline import Pipeline, Told
 from edge.records import Frame, ImageU8
 from edge.sinks import PictureSink, Sink
-from edge.sources import NotYetDue, Source, SourceStalled
+from edge.sources import NotYetDue, Source, SourceLost, SourceStalled
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,30 @@ class Patience:
     slice_s: float = 2.0
 
 
-def run(source: Source, pipeline: Pipeline, outlet: Outlet, patience: Patience, stop: Stop) -> None:
+class Watcher(Protocol):
+    """Who is told how a run goes; both are called between frames."""
+
+    def saw(self, frame: Frame, busy_s: float) -> None:
+        """The frame has been through every stage, which took ``busy_s``. An EdgeError raised here ends the run."""
+
+    def waited(self) -> None:
+        """Nothing came for a moment."""
+
+
+class Nobody:
+    def saw(self, frame: Frame, busy_s: float) -> None:
+        pass
+
+    def waited(self) -> None:
+        pass
+
+
+NOBODY: Final = Nobody()
+
+
+def run(
+    source: Source, pipeline: Pipeline, outlet: Outlet, patience: Patience, stop: Stop, *, watcher: Watcher = NOBODY
+) -> None:
     """Read, judge, publish. When the source ends or breaks, whoever is still open is decided and published first.
 
     Raises what a sink or the source raised (DataError for a broken file, Unavailable for a camera that gives nothing).
@@ -143,13 +167,16 @@ def run(source: Source, pipeline: Pipeline, outlet: Outlet, patience: Patience, 
     broken: list[EdgeError] = []
     frames = 0
     try:
-        while outlet.wants_more() and (frame := next_frame(source, patience, stop)) is not None:
+        while outlet.wants_more() and (frame := next_frame(source, patience, stop, watcher)) is not None:
             frames += 1
+            began_s = time.monotonic()
             outlet.publish(pipeline.process(frame))
+            watcher.saw(frame, time.monotonic() - began_s)
     except EdgeError as error:
         broken.append(error)
     outlet.publish(pipeline.finish())
-    log.info("%s", summary(frames, outlet.decided))
+    is_lost = any(isinstance(error, SourceLost) for error in broken)  # where it is opened again, that is no news
+    log.log(logging.DEBUG if is_lost else logging.INFO, "%s", summary(frames, outlet.decided))
     raise_first(outlet.failures + broken)
 
 
@@ -160,7 +187,7 @@ def summary(frames: int, decided: int) -> str:
     return count + (few if 0 < frames < FEW_FRAMES and not decided else "")
 
 
-def next_frame(source: Source, patience: Patience, stop: Stop) -> Frame | None:
+def next_frame(source: Source, patience: Patience, stop: Stop, watcher: Watcher = NOBODY) -> Frame | None:
     """The next frame; None where the source ended or somebody asked to stop. Raises SourceStalled after the limit."""
     waited_s = 0.0
     while not stop.signal:
@@ -168,11 +195,12 @@ def next_frame(source: Source, patience: Patience, stop: Stop) -> Frame | None:
         try:
             return source.read(slice_s)
         except NotYetDue:
-            continue
+            watcher.waited()
         except SourceStalled as error:
             waited_s += slice_s
             if waited_s >= patience.limit_s and not stop.signal:
                 raise SourceStalled(f"{source.name}: no frame within {patience.limit_s:g} s") from error
+            watcher.waited()
         except EdgeError:
             if not stop.signal:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.discovery import discovery
@@ -11,18 +11,20 @@ from edge.errors import ConfigError, UsageError
 from edge.outbox import Outbox
 from edge.passwords import masked
 from edge.sinks.notices import Notice
-from edge.sinks.settings import MqttSettings, PictureSink, Sink, SinkSettings
+from edge.sinks.settings import Broker, MqttSettings, PictureSink, Sink, SinkSettings
 from edge.sinks.state import StateSink
 from edge.sinks.tally_file import FILE
 from edge.topics import default_base, info_topic, state_topic
 
 __all__ = [
+    "Broker",
     "MqttSettings",
     "PictureSink",
     "Sink",
     "SinkSettings",
     "check_sink",
     "check_sinks",
+    "info_notice",
     "is_broker",
     "open_sink",
     "open_sinks",
@@ -78,12 +80,17 @@ def open_sink(spec: str, settings: SinkSettings, outbox: Outbox | None = None) -
     if outbox is None:
         raise ValueError(f"{line.address} needs an outbox")
     sink = MqttSink(line, outbox)
-    sink.retain(Notice(info_topic(line.base_topic), json.dumps(dict(settings.info), separators=(",", ":")).encode()))
+    sink.retain(info_notice(line.base_topic, settings.info))
     if line.discovery_topic is not None:
         has_snapshot = settings.mqtt.has_snapshot
         about = discovery(settings.device, line.base_topic, settings.info, has_snapshot=has_snapshot)
         sink.retain(Notice(line.discovery_topic, about))
     return sink
+
+
+def info_notice(base_topic: str, info: Mapping[str, str | int]) -> Notice:
+    """What this installation is, for ``.../info``."""
+    return Notice(info_topic(base_topic), json.dumps(dict(info), separators=(",", ":")).encode())
 
 
 def open_sinks(spec: str, settings: SinkSettings, outbox: Outbox | None, folder: Path) -> list[Sink]:

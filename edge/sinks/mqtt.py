@@ -7,13 +7,13 @@ broker that is away, slow or unfriendly never ends the run and never holds up a 
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from typing import Final
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from edge.backoff import Backoff
 from edge.errors import Undelivered
 from edge.events import Event
 from edge.outbox import Outbox
@@ -49,6 +49,7 @@ class MqttSink:
         self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
         self._told: set[Ended] = set()  # troubles that the log has been told of since it last worked
         self._complaints: set[str] = set()
+        self._last_ack_mono_s: float | None = None
         self._ignored = 0
         if line.settings.has_snapshot:
             log.warning("mqtt: mqtt.snapshot is on: pictures of faces leave this machine, to %s", line.snapshot_topic)
@@ -65,6 +66,17 @@ class MqttSink:
         """Messages on Home Assistant's status topic that were none of its own."""
         session = self._session
         return self._ignored + (session.ignored if session else 0)
+
+    @property
+    def base_topic(self) -> str:
+        return self._line.base_topic
+
+    @property
+    def last_ack_s(self) -> float | None:
+        """Seconds since the broker last acknowledged anything, whatever else is believed of it; None: it never did."""
+        session = self._session
+        last_s = (session.last_ack_mono_s if session else None) or self._last_ack_mono_s
+        return None if last_s is None else time.monotonic() - last_s
 
     def publish(self, event: Event, payload: bytes) -> None:
         self._outbox.put(event.seq, payload)
@@ -134,6 +146,7 @@ class MqttSink:
             self._forget_trouble(session)
             return ended
         finally:
+            self._last_ack_mono_s = session.last_ack_mono_s or self._last_ack_mono_s
             self._session = None
             session.hang_up()
             if session.was_acknowledged:
@@ -171,25 +184,6 @@ class MqttSink:
 
     def _is_over(self) -> bool:
         return self._closing.left_s == 0 or (self._closing.has_begun and not self.waiting)
-
-
-class Backoff:
-    """Pauses that grow from ``min_s`` to ``max_s``, drawn at random below a doubling limit.
-
-    Random, because a hundred doors that lost their broker together must not all come back together.
-    """
-
-    def __init__(self, min_s: float, max_s: float) -> None:
-        self._min_s = min_s
-        self._max_s = max_s
-        self._limit_s = min_s
-
-    def next_s(self) -> float:
-        self._limit_s = min(self._max_s, self._limit_s * 2)
-        return random.uniform(self._min_s, self._limit_s)
-
-    def reset(self) -> None:
-        self._limit_s = self._min_s
 
 
 def line_to(spec: str, settings: SinkSettings) -> Line:

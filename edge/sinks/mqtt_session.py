@@ -94,6 +94,7 @@ class Session:
         self._window = WINDOW
         self._progress_mono_s = time.monotonic()
         self.was_acknowledged = False  # anything at all
+        self.last_ack_mono_s: float | None = None
         self.has_delivered = False  # an event
         self.ignored = 0  # messages on the topic that we subscribe to, which are none of Home Assistant's
         self._renew_at_mono_s: float | None = None  # when Home Assistant, just started, is told of us again
@@ -322,7 +323,7 @@ class Session:
             return None
         self._progress_mono_s = time.monotonic()
         if not note.reason.is_failure:
-            self.was_acknowledged = True
+            self.was_acknowledged, self.last_ack_mono_s = True, self._progress_mono_s
             self.has_delivered |= sent.seq != _STATE
             self._outbox.ack(sent.seq)
             return None

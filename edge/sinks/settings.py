@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from edge.events import Event
 from edge.records import ImageU8
+from edge.sinks.notices import Notice
 
 
 class Sink(Protocol):
@@ -43,6 +44,23 @@ class PictureSink(Protocol):
 
     def show(self, event: Event, face_bgr: ImageU8) -> None:
         """Show the face of a decision, (side, side, 3) uint8, once, and forget it. Returns at once."""
+
+
+@runtime_checkable
+class Broker(Sink, Protocol):
+    """A sink that also retains what a run says of itself.
+
+    base_topic: of all its topics. last_ack_s: seconds since it last acknowledged anything; None: it never did.
+    """
+
+    @property
+    def base_topic(self) -> str: ...
+
+    @property
+    def last_ack_s(self) -> float | None: ...
+
+    def retain(self, notice: Notice) -> None:
+        """Take the place of what was said on this topic; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)

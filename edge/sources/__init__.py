@@ -22,10 +22,25 @@ from edge.sources.scripted import ScriptedSource, load_script
 from edge.sources.v4l2 import open_v4l2
 from edge.sources.video import VideoFile
 
-__all__ = ["CameraSettings", "NotYetDue", "Pace", "Source", "SourceLost", "SourceStalled", "open_source", "read_image"]
+__all__ = [
+    "CameraSettings",
+    "NotYetDue",
+    "Pace",
+    "Source",
+    "SourceLost",
+    "SourceStalled",
+    "is_camera",
+    "open_source",
+    "read_image",
+]
 
 KNOWN = "a video file, a folder or glob of images, v4l2:/dev/video0, picamera2:0, rtsp://host/path, scripted:FILE.toml"
 DEFAULT_SETTINGS = CameraSettings()
+
+
+def is_camera(spec: str) -> bool:
+    """Something that gives frames for ever, and may be away for a while; a script stands for one."""
+    return spec.lower().startswith(("v4l2:", "picamera2:", "rtsp://", "rtsps://", "scripted:"))
 
 
 def open_source(

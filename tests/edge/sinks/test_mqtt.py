@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.backoff import Backoff
 from edge.errors import Undelivered
 from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
-from edge.sinks.mqtt import Backoff, MqttSink
+from edge.sinks.mqtt import MqttSink
 from edge.sinks.notices import Notice
 from tests.edge.sinks.brokers import CONNECT, PUBACK, PUBLISH, SUBSCRIBE, Wire, payload_of, protocol_of, stub
 from tests.edge.sinks.certificates import make_authority, make_certificate
@@ -597,3 +598,22 @@ def test_pauses_grow_to_a_minute_with_jitter_and_start_anew() -> None:
     for row in pauses:
         assert all(1 <= pause <= min(60, 2 ** (n + 1)) for n, pause in enumerate(row))
     assert pauses[0] != pauses[1]
+
+
+def test_the_age_of_the_last_acknowledgement_is_known_whatever_else_is_believed(tmp_path: Path) -> None:
+    with running(tmp_path, "allow_anonymous true") as broker:
+        sink = sink_to(broker.port)
+        wait_until(lambda: sink.last_ack_s is not None, "the first acknowledgement")
+        assert (sink.last_ack_s or 0.0) < 5
+        broker.kill()
+        before_s = sink.last_ack_s or 0.0
+        wait_until(lambda: (sink.last_ack_s or 0.0) > before_s + 0.3, "it grows while the broker is away")
+        broker.start()
+        wait_until(lambda: (sink.last_ack_s or 9.0) < 0.3, "and begins anew when it is back")
+        sink.close(5)
+
+
+def test_a_broker_that_never_was_there_has_no_last_acknowledgement() -> None:
+    sink = sink_to(free_port())
+    assert sink.last_ack_s is None
+    sink.close(0)

@@ -1,0 +1,89 @@
+"""SIGHUP: configuration and model are read again between two frames; nobody who is followed is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from edge.assemble import min_face_px, open_classifier, rules
+from edge.classify import Classifier
+from edge.config import Config
+from edge.errors import EdgeError
+from edge.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
+
+# What takes effect at once; the rest belongs to what is open for as long as the process runs.
+AT_ONCE: Final = ("classifier.", "decide.", "detector.min_face_px")
+
+
+@dataclass(slots=True)
+class Hangup:
+    """Set by SIGHUP, looked at between frames."""
+
+    asked: bool = False
+
+    def ask(self, _number: int, _frame: object) -> None:
+        self.asked = True
+
+
+@contextmanager
+def hearing_hangups(is_service: bool) -> Iterator[Hangup]:
+    """Catch SIGHUP for as long as the block runs. At a terminal it keeps its old meaning: the terminal was closed."""
+    hangup = Hangup()
+    if not is_service:
+        yield hangup
+        return
+    before = signal.signal(signal.SIGHUP, hangup.ask)
+    try:
+        yield hangup
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+class Reloader:
+    """The configuration in force, and how to get at the one in the file.
+
+    reread: as the run was started, command line and all. use: is told of the classifier that judges from now on.
+    is_refused: the last attempt found something that cannot be used, and what was in force before still is.
+    """
+
+    def __init__(
+        self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Classifier], None]
+    ) -> None:
+        self.is_refused = False
+        self._config = config
+        self._reread = reread
+        self._pipeline = pipeline
+        self._use = use
+
+    def reload(self) -> None:
+        """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused."""
+        try:
+            config = self._reread()
+            classifier = open_classifier(config)
+        except (EdgeError, OSError) as error:
+            self.is_refused = True
+            log.error("reload: refused, what was in force before still is: %s", error)
+            return
+        self.is_refused = False
+        self._pipeline.use(classifier, rules(config, classifier), min_face_px(config))
+        self._use(classifier)
+        log.info("reload: done, model %s", classifier.model)
+        if later := [key for key in changed(self._config, config) if not key.startswith(AT_ONCE)]:
+            log.warning("reload: %s changed: restart the service to have it take effect", ", ".join(later))
+
+
+def changed(before: Config, after: Config) -> list[str]:
+    """Keys that differ, as ``section.key``."""
+    return [
+        f"{section.name}.{key.name}"
+        for section in dataclasses.fields(before)
+        for key in dataclasses.fields(getattr(before, section.name))
+        if getattr(getattr(before, section.name), key.name) != getattr(getattr(after, section.name), key.name)
+    ]

@@ -1,0 +1,143 @@
+"""The status file as somebody logged in at the board meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.__main__ import main
+from edge.board import Throttled
+from edge.health import Facts, OutboxFacts, as_object, judge
+from edge.status import FILE, StatusFile, places, read_status, table
+
+Captured = pytest.CaptureFixture[str]
+FACTS = Facts(
+    camera="black",
+    fps=14.9,
+    frame_age_s=0.1,
+    outbox=OutboxFacts(12, 400.0, 3, None),
+    last_ack_s=2.0,
+    model="mask-mnv2@3f9ac2d1e0b7",
+    temperature_c=56.2,
+    throttled=Throttled((), ("under_voltage",)),
+    clock="synced",
+    rss_mb=151.3,
+    uptime_s=3 * 86_400.0,
+)
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    return {**as_object(judge(FACTS)), "seq": 1734, **changes}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's daemon writes; there is no system's daemon."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr("edge.status.SYSTEM_RUNTIME", tmp_path / "none")
+    return tmp_path / "run"
+
+
+def test_the_json_is_the_file_s_object(folder: Path, capsys: Captured) -> None:
+    StatusFile(folder).write(status())
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == status()
+
+
+def test_the_table_says_what_is_wrong_and_what_to_do(folder: Path, capsys: Captured) -> None:
+    StatusFile(folder).write(status())
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == (
+        "status      degraded\n"
+        "  camera_black      the picture is black: light at the door? something over the lens?\n"
+        "camera      black, 14.9 frames/s, last frame 0.1 s ago\n"
+        "model       mask-mnv2@3f9ac2d1e0b7\n"
+        "broker      acknowledged 2.0 s ago\n"
+        "outbox      12 events wait, the oldest for 7 minutes; 3 dropped, an unknown number lost\n"
+        "last event  number 1734\n"
+        "board       56.2 C, not throttled (since boot: under_voltage)\n"
+        "clock       synced\n"
+        "running     3 days, 151.3 MiB\n"
+    )
+
+
+def test_a_board_that_tells_nothing_and_a_run_without_a_broker_have_a_table_too() -> None:
+    bare = status(outbox=None, last_ack_s=None, temperature_c=None, throttled=None, frame_age_s=None, reasons=[])
+    text = table(bare)
+    assert "no thermometer" in text
+    assert "broker      none\noutbox      none" in text
+    assert "no frame yet" in text
+
+
+def test_a_reason_of_a_later_version_is_shown_without_words() -> None:
+    assert "\n  lens_on_fire\n" in table(status(reasons=["lens_on_fire"]))
+
+
+def test_without_a_daemon_it_is_69(folder: Path, capsys: Captured) -> None:
+    assert main(["status"]) == 69
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"edge: no daemon tells its status at {folder / FILE} or ")
+    assert err.count("\n") == 1
+
+
+def test_a_stale_file_is_69_and_says_how_old(folder: Path, capsys: Captured) -> None:
+    StatusFile(folder).write(status())
+    old_s = time.time() - 90
+    os.utime(folder / FILE, (old_s, old_s))
+    assert main(["status", "--json"]) == 69
+    assert f"{folder / FILE} is 90 s old: the daemon hangs, was killed, or" in capsys.readouterr().err
+
+
+def test_a_file_of_garbage_is_69(folder: Path, capsys: Captured) -> None:
+    folder.mkdir()
+    (folder / FILE).write_text("{")
+    assert main(["status"]) == 69
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_file_that_this_user_may_not_read_is_77(folder: Path, capsys: Captured) -> None:
+    StatusFile(folder).write(status())
+    (folder / FILE).chmod(0)
+    assert main(["status"]) == 77
+    assert "add it to the group mask-edge" in capsys.readouterr().err
+
+
+def test_of_two_daemons_the_one_that_runs_is_told_of(tmp_path: Path) -> None:
+    stale, fresh = tmp_path / "stale", tmp_path / "fresh"
+    StatusFile(stale).write(status(seq=1))
+    os.utime(stale / FILE, (0, 0))
+    StatusFile(fresh).write(status(seq=2))
+    assert read_status([stale / FILE, fresh / FILE])["seq"] == 2
+
+
+def test_a_user_s_shell_finds_the_system_s_daemon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    assert folder.parent / "none" / FILE in places()
+
+
+def test_the_file_is_whole_at_every_moment_and_never_for_everybody(folder: Path) -> None:
+    file = StatusFile(folder)
+    before = os.umask(0o077)
+    try:
+        file.write(status(seq=1))
+        first = (folder / FILE).stat()
+        file.write(status(seq=2))
+    finally:
+        os.umask(before)
+    second = (folder / FILE).stat()
+    assert second.st_ino != first.st_ino  # another file took its place
+    assert second.st_mode & 0o777 == 0o640
+    assert [path.name for path in folder.iterdir()] == [FILE]
+
+
+def test_where_there_is_no_runtime_folder_nothing_is_written() -> None:
+    StatusFile(None).write(status())
+    StatusFile(None).remove()
