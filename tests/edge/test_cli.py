@@ -20,7 +20,7 @@ from edge.sources.images import read_image
 from tests.edge.bundles import DATA, GREEN_BGR, make_bundle, plain, png
 
 ROOT = PACKAGE.parent
-COMMANDS = [[], ["run"], ["classify"], ["model"], ["model", "list"], ["model", "fetch"], ["model", "verify"]]
+COMMANDS = [[], ["run"], ["classify"], ["check"], ["model"], ["model", "list"], ["model", "fetch"], ["model", "verify"]]
 Captured = pytest.CaptureFixture[str]
 
 
