@@ -12,9 +12,9 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
-.PHONY: help demo setup test check acceptance bench clean
+.PHONY: help demo setup test test-service check acceptance bench clean
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.device broker  ## a clip of a door through the daemon; its events as an MQTT subscriber gets them
 	@$(BIN)/edge model fetch --quiet
@@ -27,6 +27,12 @@ test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores
 	@scripts/need ffmpeg ffmpeg
 	@scripts/need openssl openssl
 	$(BIN)/python -m pytest tests
+
+test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
+	@scripts/need --optional debootstrap debootstrap
+	@scripts/need --optional systemd-nspawn systemd-container
+	@scripts/need --optional ffmpeg ffmpeg
+	$(BIN)/python -m pytest tests/service -m service -rs
 
 check: $(VENV)/.all  ## lint, format, types
 	$(BIN)/ruff check .
