@@ -12,7 +12,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
-.PHONY: help demo setup test test-homeassistant check acceptance bench clean
+.PHONY: help demo setup test test-faults test-homeassistant test-service check acceptance bench clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -30,6 +30,15 @@ test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores
 
 test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door (Python 3.13; 500 MB outside the tree)
 	@scripts/test-homeassistant
+
+test-faults: setup  ## two hundred writers of the outbox killed at random (minutes)
+	$(BIN)/python -m pytest -m slow -rs
+
+test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
+	@scripts/need --optional debootstrap debootstrap
+	@scripts/need --optional systemd-nspawn systemd-container
+	@scripts/need --optional ffmpeg ffmpeg
+	$(BIN)/python -m pytest tests/service -m service -rs
 
 check: $(VENV)/.all  ## lint, format, types
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
-"""The command line: ``edge run``, ``classify``, ``status``, ``model``. Human text goes to stderr, data to stdout."""
+"""The command line: ``edge run``, ``classify``, ``check``, ``status``, ``model``. Human text goes to stderr, data to
+stdout."""
 
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from edge.passwords import masked
 
 EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
+CONFIG_HELP: Final = "TOML file (default: /etc/mask-edge/config.toml where there is one)"
 
 log = logging.getLogger("edge")
 
@@ -40,6 +42,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     add_run(commands)
     add_classify(commands)
+    add_check(commands)
     add_status(commands)
     add_model(commands)
     return parser
@@ -104,6 +107,15 @@ def add_status(commands: Any) -> None:
     parser.set_defaults(act=act_status)
 
 
+def add_check(commands: Any) -> None:
+    about = "Look at config, models, state folder, camera and broker, and tell everything that is wrong at once."
+    example = "example:\n  edge check --config door.toml"
+    parser = commands.add_parser("check", help="what keeps this door from working", description=about, epilog=example)
+    parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
+    parser.add_argument("--json", action="store_true", help="one JSON object (docs/schema/check-v1.json)")
+    parser.set_defaults(act=act_check)
+
+
 def add_model(commands: Any) -> None:
     example = "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model verify FOLDER"
     parser = commands.add_parser("model", help="models on this machine", epilog=example)
@@ -126,9 +138,7 @@ def add_model(commands: Any) -> None:
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, metavar="F", help="TOML file (default: /etc/mask-edge/config.toml where there is one)"
-    )
+    parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
     parser.add_argument("--detector", choices=DETECTORS, help="face detector")
     parser.add_argument(
         "--model", metavar="BUNDLE", help="model bundle folder (default: the active one, else the shipped one)"
@@ -192,6 +202,20 @@ def act_status(args: argparse.Namespace) -> int:
     status = read_status(places())
     print(json.dumps(status, separators=(",", ":")) if args.json else table(status))
     return 0
+
+
+def act_check(args: argparse.Namespace) -> int:
+    from edge.check import check
+    from edge.findings import as_json, as_row, summary, worst
+
+    logging.getLogger().setLevel(logging.WARNING)  # what is well stands in the table
+    findings = []
+    for finding in check(args.config):
+        findings.append(finding)
+        if not args.json:
+            print(as_row(finding), flush=True)
+    print(as_json(findings) if args.json else summary(findings))
+    return worst(findings)
 
 
 def act_model_list(_args: argparse.Namespace) -> int:

@@ -133,12 +133,24 @@ class Config:
 
 def load_config(path: Path | None) -> Config:
     """Read a file; without one the system's where it is, else all defaults. Raises ConfigError with every finding."""
+    path = path or system_config()
     if path is None:
-        path = SYSTEM_CONFIG
-        if not os.path.isfile(path):  # noqa: PTH113 - False, not an error, where this user may not look
-            return Config()
+        return Config()
+    config, findings = examine_config(read_config(path))
+    if findings:
+        raise ConfigError(f"config file {path}: {'; '.join(findings)}")
+    return config
+
+
+def system_config() -> Path | None:
+    """The system's file, None where there is none, or none that this user may see."""
+    return SYSTEM_CONFIG if os.path.isfile(SYSTEM_CONFIG) else None  # noqa: PTH113 - False, not an error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The file as TOML, not yet checked. Raises InputMissing, Refused and ConfigError."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputMissing(f"config file {path} is not there: name another with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -147,14 +159,18 @@ def load_config(path: Path | None) -> Config:
         raise Refused(f"config file {path} may not be read by this user: change its permissions") from error
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
-    try:
-        return parse_config(raw)
-    except ConfigError as error:
-        raise ConfigError(f"config file {path}: {error}") from error
 
 
 def parse_config(raw: dict[str, Any]) -> Config:
     """From parsed TOML to a checked Config; all findings at once, in one ConfigError."""
+    config, findings = examine_config(raw)
+    if findings:
+        raise ConfigError("; ".join(findings))
+    return config
+
+
+def examine_config(raw: dict[str, Any]) -> tuple[Config, list[str]]:
+    """What of it can be used, the rest at its defaults, and everything that is wrong with the rest."""
     findings: list[str] = []
     hints = get_type_hints(Config)
     sections = {}
@@ -165,9 +181,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
             findings.append(f"{name} must be a section: write [{name}]")
         else:
             sections[name] = parse_section(name, hints[name], value, findings)
-    if not findings:
-        return Config(**sections)
-    raise ConfigError("; ".join(findings))
+    return Config(**sections), findings
 
 
 def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: list[str]) -> Any:

@@ -24,6 +24,7 @@ COMMANDS = [
     [],
     ["run"],
     ["classify"],
+    ["check"],
     ["status"],
     ["model"],
     ["model", "list"],

@@ -1,0 +1,214 @@
+"""``edge check``: everything that keeps this door from working, found at once and not one start after the other.
+
+Each part is looked at by the code that ``edge run`` opens it with, so that the two cannot disagree. Nothing is left
+behind: no event, no file, no word at the broker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge.assemble import open_detector
+from edge.config import Config, examine_config, read_config, system_config
+from edge.daemon import open_camera, sink_settings
+from edge.errors import ConfigError, DataError, DiskError, EdgeError, OutputError, Refused, Unavailable, UsageError
+from edge.findings import Finding, Part, doubtful, well, wrong
+from edge.golden import check_golden
+from edge.outbox.holder import holder
+from edge.passwords import masked
+from edge.places import default_bundle, state_dir
+from edge.sinks import check_sink, check_sinks, is_broker
+from edge.sinks.mqtt import line_to
+from edge.sinks.mqtt_endings import How
+from edge.sinks.mqtt_probe import probe
+from edge.sources import SourceLost
+
+log = logging.getLogger(__name__)
+
+EVENT_BYTES: Final = 600  # of disk for an event that waits: about 420 of payload, SQLite's own, and room to spare
+MIN_FREE_BYTES: Final = 16 << 20  # below it not even the outbox's log has room to work
+
+# What to do where an error does not say so itself.
+REMEDIES: Final[dict[Part, str]] = {
+    "config": "correct it in the config file (docs/config.example.toml lists every key)",
+    "model": "copy the bundle again, or leave classifier.bundle empty",
+    "detector": "run 'edge model fetch'",
+    "state": "see that the disk is there and may be written",
+    "camera": "look after the camera, its cable and power, and camera.source",
+    "sink": "see that it is there and can be reached, or correct publish.sinks",
+}
+
+
+def check(path: Path | None) -> Iterator[Finding]:
+    """Every part in turn, as it is found. path: the config file; None is the system's, or all defaults."""
+    config, findings = look_at_config(path)
+    yield from findings
+    bundle = config.classifier.bundle
+    yield attempt("model", bundle or "the active bundle", lambda: look_at_model(bundle))
+    yield attempt("detector", config.detector.name, lambda: look_at_detector(config))
+    state = state_dir()
+    running = holder(state)
+    yield from look_at_state(config, state, running)
+    yield look_at_camera(config, running)
+    yield from look_at_sinks(config)
+
+
+def attempt(part: Part, which: str, look: Callable[[], str | Finding]) -> Finding:
+    """What a look says, or why it failed; whatever that is, the other parts are still looked at."""
+    try:
+        found = look()
+        return well(part, which, found) if isinstance(found, str) else found
+    except UsageError as error:  # here it was the file that named it, not the command line
+        return wrong(part, which, ConfigError(str(error)), REMEDIES[part])
+    except EdgeError as error:
+        return wrong(part, which, error, REMEDIES[part])
+    except OSError as error:
+        kind = Refused if isinstance(error, PermissionError) else DiskError
+        return wrong(part, which, kind(f"{error.filename or which}: {error.strerror or error}"), REMEDIES[part])
+    except Exception as error:
+        log.exception("this is a fault of mask-edge: please report it with these lines")
+        return wrong(part, which, EdgeError(f"{type(error).__name__} in mask-edge itself"), "report it")
+
+
+def look_at_config(path: Path | None) -> tuple[Config, list[Finding]]:
+    """The configuration as far as it can be used, and what is wrong with the rest."""
+    path = path or system_config()
+    if path is None:
+        return Config(), [well("config", "", "there is no config file, every key is at its default")]
+    name = str(path)
+    raw: dict[str, object] = {}
+
+    def read() -> str:
+        raw.update(read_config(path))
+        return f"{path} is well formed"
+
+    found = attempt("config", name, read)
+    config, problems = examine_config(raw)
+    if not problems:
+        return config, [found]
+    return config, [wrong("config", name, ConfigError(problem), REMEDIES["config"]) for problem in problems]
+
+
+def look_at_model(bundle: str) -> str:
+    """Names, sizes, hashes, then the golden inputs through the runtime of this machine."""
+    return check_golden(Path(bundle) if bundle else default_bundle())
+
+
+def look_at_detector(config: Config) -> str:
+    """The file's hash, the network built, and one empty picture through it: building alone proves little."""
+    detector = open_detector(config)
+    detector.find(np.full((480, 640, 3), 128, np.uint8))
+    return f"{detector.name} is here and runs"
+
+
+def look_at_state(config: Config, folder: Path, running: int | None) -> Iterator[Finding]:
+    """May the outbox be written, and is there room for it to grow to its limit?"""
+    yield attempt("state", str(folder), lambda: look_at_folder(folder, running))
+    with_room = folder if folder.is_dir() else nearest(folder)
+    free, most = shutil.disk_usage(with_room).free, config.outbox.max_events * EVENT_BYTES
+    if free < MIN_FREE_BYTES:
+        full = DiskError(f"{folder} has {free >> 20} MiB left, too little for an outbox: make room")
+        yield wrong("state", str(folder), full, REMEDIES["state"])
+    elif free < most:
+        held = (
+            f"{folder} has room for {free // EVENT_BYTES:,} events, outbox.max_events is {config.outbox.max_events:,}"
+        )
+        yield doubtful("state", str(folder), held, "make room, or lower outbox.max_events")
+
+
+def look_at_folder(folder: Path, running: int | None) -> str:
+    if not folder.is_dir():
+        if not os.access(nearest(folder), os.W_OK | os.X_OK):
+            raise Refused(f"{folder} is not there and this user may not make it: make it, or run as the unit's user")
+        return f"{folder} will be made by the first run"
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-") as file:
+            file.write(b"x")
+            file.flush()
+    except PermissionError as error:
+        raise Refused(f"{folder} may not be written by this user: run this as root or as the unit's user") from error
+    return f"{folder} can be written" + (f"; a daemon is running (pid {running})" if running else "")
+
+
+def nearest(folder: Path) -> Path:
+    """The lowest folder above that is there."""
+    return next(above for above in folder.parents if above.is_dir())
+
+
+def look_at_camera(config: Config, running: int | None) -> Finding:
+    """Open it and await a frame. A camera that our own daemon holds is in good hands."""
+    source = masked(config.camera.source)
+    if not source:
+        return wrong(
+            "camera", "camera.source", ConfigError("camera.source names no source"), "name one: v4l2:/dev/video0"
+        )
+    found = attempt("camera", source, lambda: first_frame(config))
+    if running and found.exit_code == Unavailable.exit_code:
+        return well("camera", source, f"{source} is in use by the running daemon (pid {running}): see edge status")
+    return found
+
+
+def first_frame(config: Config) -> str:
+    started_s = time.monotonic()
+    with open_camera(config, "max") as source:
+        try:
+            frame = source.read(config.camera.read_timeout_s)
+        except SourceLost as error:
+            raise SourceLost(f"{error}: {REMEDIES['camera']}") from error
+        if frame is None:
+            raise DataError(f"{source.name} holds no frame: name another source")
+        height, width = frame.image_bgr.shape[:2]
+        return f"{source.name} gave a frame of {width} x {height} after {time.monotonic() - started_s:.1f} s"
+
+
+def look_at_sinks(config: Config) -> Iterator[Finding]:
+    """Each sink by itself, then what only all of them together can get wrong."""
+    specs = config.publish.sinks
+    if not specs:
+        yield wrong(
+            "sink", "publish.sinks", ConfigError("publish.sinks names no sink"), 'name one: ["mqtt://localhost"]'
+        )
+    each = [attempt("sink", masked(spec), partial(look_at_sink, config, spec)) for spec in specs]
+    yield from each
+    if all(finding.exit_code != ConfigError.exit_code for finding in each):  # else it would only say one of them again
+        together = attempt("sink", "publish.sinks", partial(look_at_all_sinks, config))
+        if together.level != "ok":
+            yield together
+
+
+def look_at_all_sinks(config: Config) -> str:
+    check_sinks(config.publish.sinks, sink_settings(config, {}))
+    return "they go together"
+
+
+def look_at_sink(config: Config, spec: str) -> str | Finding:
+    settings = sink_settings(config, {})
+    check_sink(spec, settings)
+    if not is_broker(spec):
+        return look_at_file(spec.partition(":")[2])
+    line = line_to(spec, settings)
+    answer = probe(line)
+    if isinstance(answer, str):
+        return f"{line.address} takes us, by {answer}"
+    if answer.how is How.REFUSED and line.address.user and line.password is None:
+        remedy = "check it as the unit, which has it as a credential (docs/operate.md), or set mqtt.password_file"
+        return doubtful("sink", str(line.address), f"{line.address} is there, but no password is known here", remedy)
+    kind = Refused if answer.how is How.REFUSED else Unavailable
+    raise kind(f"{line.address}: {answer.why}")
+
+
+def look_at_file(target: str) -> str:
+    folder = Path(target).absolute().parent
+    if target != "-" and not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{target} cannot be made in {folder}: make that folder, or choose another place")
+    return f"{'stdout' if target == '-' else target} can be written"

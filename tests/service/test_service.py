@@ -1,0 +1,233 @@
+"""The unit under a real systemd (Debian 12, in a container), with a real Mosquitto: what a technician leaves behind.
+
+``make test-service``. The tests are one story, told in order on one machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.service.conftest import Row
+from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, speaks
+from tests.service.rootfs import missing
+
+WHY_NOT = missing()
+pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
+needs_notify = pytest.mark.skipif(not speaks(), reason="the daemon does not talk to systemd yet")
+
+RESTART_S = 5.0
+WATCHDOG_S = 30.0
+STOP_S = 30.0
+EVENTS_S = 60.0  # the clip has one every two seconds on the average, but a pause of six
+START_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    with booted(tmp_path_factory.mktemp("machine")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def listener(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
+    machine.seconds_until(
+        lambda: "ActiveState=active" in machine.run("systemctl", "show", "mosquitto"), "broker", BOOT_S
+    )
+    with listening(machine, tmp_path_factory.mktemp("heard") / "record") as one:
+        yield one
+
+
+@pytest.fixture
+def before(machine: Machine, listener: Listener) -> int:
+    """Events held when the fault strikes; the unit is active."""
+    assert machine.is_active(), machine.journal()[-2000:]
+    return books(listener.events()).held
+
+
+def more(machine: Machine, listener: Listener, than: int, by: int = 3) -> None:
+    machine.seconds_until(lambda: books(listener.events()).held >= than + by, f"{by} more events", EVENTS_S)
+
+
+def reckon(rows: list[Row], fault: str, active_s: float, before: int, listener: Listener) -> None:
+    """Whatever happened: every number is held, once by id, in order."""
+    found = books(listener.events())
+    rows.append(Row(fault, active_s, before, found.held, found.lost, found.again))
+    assert (found.lost, found.in_order) == (0, True)
+    assert found.held > before
+
+
+def restarted(machine: Machine, old_pid: str, limit_s: float) -> float:
+    """Seconds until it is active in another process."""
+    return machine.seconds_until(
+        lambda: machine.is_active() and machine.show("MainPID") != old_pid, "it is active again", limit_s
+    )
+
+
+# --- installed ---
+
+
+def test_the_unit_is_without_fault_and_hardened(machine: Machine) -> None:
+    assert machine.run("systemd-analyze", "verify", UNIT) == ""
+    said = machine.run("systemd-analyze", "security", UNIT, "--no-pager", check=False)
+    level = float(said.rpartition("exposure level for mask-edge.service: ")[2].split()[0])
+    assert level <= 1.8
+
+
+def test_udev_reads_the_rule_for_the_coral_without_a_word(machine: Machine) -> None:
+    said = machine.run("sh", "-c", "udevadm test /sys/class/net/lo 2>&1")
+    about = [line for line in said.splitlines() if "60-mask-edge-coral.rules" in line]
+    assert about == ["Reading rules file: /etc/udev/rules.d/60-mask-edge-coral.rules"]
+
+
+def test_only_its_own_user_reads_the_config_and_nobody_of_it_writes(machine: Machine) -> None:
+    owner = machine.run("stat", "-c", "%U:%G %a", "/etc/mask-edge", "/etc/mask-edge/config.toml")
+    assert owner.splitlines() == ["root:mask-edge 750", "root:mask-edge 640"]
+
+
+def test_the_door_is_checked_before_it_is_started(machine: Machine, listener: Listener) -> None:
+    assert machine.run("edge", "check").endswith("all is well")
+    assert listener.events() == []
+
+
+# --- started ---
+
+
+def test_it_starts_without_a_password_and_tells_what_it_sees(
+    machine: Machine, listener: Listener, rows: list[Row]
+) -> None:
+    machine.run("systemctl", "enable", "--now", UNIT)
+    active_s = machine.seconds_until(machine.is_active, "active", START_S)
+    more(machine, listener, than=0)
+    reckon(rows, "start", active_s, 0, listener)
+    assert listener.payloads("/availability")[-1] == "online"
+
+
+def test_it_runs_as_nobody_in_particular(machine: Machine) -> None:
+    pid = machine.show("MainPID")
+    status = machine.run("cat", f"/proc/{pid}/status")
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(facts["Uid"].split()[0]) == int(machine.run("id", "-u", "mask-edge")) != 0
+    assert (facts["CapEff"], facts["NoNewPrivs"], facts["Seccomp"]) == ("0000000000000000", "1", "2")
+    assert machine.run("getent", "group", "video").split(":")[2] in facts["Groups"].split()
+    assert "Max core file size        0                    0" in machine.run("cat", f"/proc/{pid}/limits")
+
+
+def test_group_video_counts_for_a_camera_though_its_user_namespace_does_not_know_it(machine: Machine) -> None:
+    machine.run("sh", "-c", "echo picture >/srv/camera; chgrp video /srv/camera; chmod 040 /srv/camera")
+    as_the_unit = ("-pUser=mask-edge", "-pSupplementaryGroups=video", "-pPrivateUsers=yes")
+    assert machine.run("systemd-run", "--quiet", "--pipe", *as_the_unit, "cat", "/srv/camera") == "picture"
+
+
+def test_its_state_is_its_own(machine: Machine) -> None:
+    owner = machine.run("stat", "-c", "%U %a", "/var/lib/mask-edge", "/var/lib/mask-edge/outbox.sqlite")
+    assert owner.splitlines() == ["mask-edge 750", "mask-edge 600"]
+    assert machine.run("stat", "-c", "%U:%G %a", "/run/mask-edge") == "mask-edge:mask-edge 750"
+
+
+def test_check_sees_that_it_runs(machine: Machine) -> None:
+    said = machine.run("edge", "check")
+    assert f"a daemon is running (pid {machine.show('MainPID')})" in said
+
+
+# --- faults ---
+
+
+def test_kill_9(machine: Machine, listener: Listener, rows: list[Row], before: int) -> None:
+    pid = machine.show("MainPID")
+    machine.signal("KILL")
+    active_s = restarted(machine, pid, RESTART_S + START_S)
+    more(machine, listener, than=before)
+    reckon(rows, "kill -9", active_s, before, listener)
+
+
+def test_kill_9_again_and_again_never_ends_in_a_start_limit(
+    machine: Machine, listener: Listener, rows: list[Row], before: int
+) -> None:
+    """systemd gives up after five starts in ten seconds, if it is let."""
+    started_s = time.monotonic()
+    for _ in range(7):
+        pid = machine.show("MainPID")
+        machine.run("systemctl", "restart", UNIT)
+        assert machine.show("MainPID") != pid
+        machine.signal("KILL")
+        machine.run("systemctl", "start", UNIT)
+    active_s = machine.seconds_until(machine.is_active, "active", START_S)
+    more(machine, listener, than=before)
+    reckon(rows, f"killed 7 times in {time.monotonic() - started_s:.0f} s", active_s, before, listener)
+    assert "start-limit" not in machine.journal()
+    assert "repeated too quickly" not in machine.journal()
+
+
+@needs_notify
+def test_a_stopped_process_is_ended_by_the_watchdog(
+    machine: Machine, listener: Listener, rows: list[Row], before: int
+) -> None:
+    pid = machine.show("MainPID")
+    machine.signal("STOP")
+    active_s = restarted(machine, pid, WATCHDOG_S + RESTART_S + START_S)
+    more(machine, listener, than=before)
+    reckon(rows, "SIGSTOP", active_s, before, listener)
+    assert "Watchdog timeout" in machine.journal()
+    assert machine.run("sh", "-c", "ls /var/lib/systemd/coredump /core* 2>/dev/null | wc -l") == "0"
+
+
+def test_the_broker_goes_away_and_comes_back(
+    machine: Machine, listener: Listener, rows: list[Row], before: int
+) -> None:
+    pid = machine.show("MainPID")
+    machine.run("systemctl", "stop", "mosquitto")
+    time.sleep(25)  # more than a loop of the clip
+    held = books(listener.events()).held
+    machine.run("systemctl", "start", "mosquitto")
+    more(machine, listener, than=held, by=8)
+    reckon(rows, "broker away for 25 s", 0.0, before, listener)
+    assert machine.show("MainPID") == pid
+    assert listener.payloads("/availability")[-1] == "online"
+
+
+def test_killed_while_the_broker_is_away(machine: Machine, listener: Listener, rows: list[Row], before: int) -> None:
+    machine.run("systemctl", "stop", "mosquitto")
+    time.sleep(15)
+    pid = machine.show("MainPID")
+    machine.signal("KILL")
+    active_s = restarted(machine, pid, RESTART_S + START_S)
+    held = books(listener.events()).held
+    machine.run("systemctl", "start", "mosquitto")
+    more(machine, listener, than=held, by=5)
+    reckon(rows, "kill -9 while the broker is away", active_s, before, listener)
+
+
+# --- the end ---
+
+
+def test_a_clean_stop_is_in_time_and_says_offline(
+    machine: Machine, listener: Listener, rows: list[Row], before: int
+) -> None:
+    started_s = time.monotonic()
+    machine.run("systemctl", "stop", UNIT)
+    took_s = time.monotonic() - started_s
+    assert took_s < STOP_S
+    assert (machine.show("ActiveState"), machine.show("Result")) == ("inactive", "success")
+    machine.seconds_until(lambda: listener.payloads("/availability")[-1] == "offline", "offline", 5)
+    found = books(listener.events())
+    rows.append(Row(f"clean stop, in {took_s:.1f} s", 0.0, before, found.held, found.lost, found.again))
+    assert (found.lost, found.in_order) == (0, True)
+
+
+def test_a_start_that_can_never_work_is_tried_for_ever(machine: Machine) -> None:
+    """A config that is wrong ends in 78 each time; when it is mended, nobody has to reset anything."""
+    config = "/etc/mask-edge/config.toml"
+    machine.run("sed", "-i.right", "s/source =/sauce =/", config)
+    machine.run("systemctl", "start", UNIT, check=False)
+    machine.seconds_until(lambda: int(machine.show("NRestarts")) >= 3, "three attempts", 90)
+    assert "status=78/CONFIG" in machine.journal()
+    assert "camera.sauce is not a known key: did you mean source?" in machine.journal()
+    machine.run("mv", f"{config}.right", config)
+    machine.seconds_until(machine.is_active, "active", RESTART_S + START_S)
+
+
+def test_the_journal_holds_no_traceback(machine: Machine) -> None:
+    assert "Traceback" not in machine.journal()
