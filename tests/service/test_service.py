@@ -132,6 +132,14 @@ def test_check_sees_that_it_runs(machine: Machine) -> None:
     assert f"a daemon is running (pid {machine.show('MainPID')})" in said
 
 
+def test_check_can_be_run_as_the_unit(machine: Machine) -> None:
+    """The lines of docs/operate.md."""
+    as_the_unit = ("-pUser=mask-edge", "-pSupplementaryGroups=video", "-pStateDirectory=mask-edge")
+    credential = "-pLoadCredential=mqtt_password:mask-edge.mqtt_password"
+    said = machine.run("systemd-run", "--pipe", "--quiet", *as_the_unit, credential, "edge", "check")
+    assert said.endswith("all is well")
+
+
 # --- faults ---
 
 
