@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reaso
 needs_notify = pytest.mark.skipif(not speaks(), reason="the daemon does not talk to systemd yet")
 
 RESTART_S = 5.0
-WATCHDOG_S = 30.0
-STOP_S = 30.0
+WATCHDOG_S = 60.0
+STOP_S = 45.0
 EVENTS_S = 60.0  # the clip has one every two seconds on the average, but a pause of six
 START_S = 30.0
 
