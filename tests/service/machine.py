@@ -60,8 +60,14 @@ class Machine:
         """A property of our unit."""
         return self.run("systemctl", "show", "-P", name, UNIT)
 
+    def pid(self) -> str | None:
+        """Of the daemon while the unit is active, else None; both of one moment."""
+        said = self.run("systemctl", "show", "-p", "ActiveState", "-p", "MainPID", UNIT)
+        facts = dict(line.split("=", 1) for line in said.splitlines())
+        return facts["MainPID"] if facts["ActiveState"] == "active" and facts["MainPID"] != "0" else None
+
     def is_active(self) -> bool:
-        return self.show("ActiveState") == "active" and self.show("MainPID") != "0"
+        return self.pid() is not None
 
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT, check=False)
