@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +27,15 @@ log = logging.getLogger(__name__)
 
 FILE: Final = "outbox.sqlite"
 NOTE: Final = "outbox.unsaved"
+MEMORY_NOTE: Final = "outbox.memory"  # of an outbox that has no file: the other note may still wait to be read
 SETTLE: Final = 100  # delivered events are deleted with the next one that comes, or so many at once: it spares the card
 RETRY_S: Final = 5.0  # between attempts to write to a disk that refused
 IN_MEMORY: Final = 10_000  # events at most while the disk takes none, 5 MB
 TELL_EVERY: Final = 1000  # dropped events
+
+
+# A file with these can never be read again; with others (no room, read-only) it may be tomorrow.
+BROKEN: Final = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_CORRUPTFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +72,33 @@ class Outbox:
 
     def __init__(
         self,
-        disk: Store | None,
+        found: Found,
         note: Note,
         limits: Limits,
-        *,
-        about: About,
-        trouble: str | None = None,
-        losses: tuple[Loss, ...] = (),
         clock: Callable[[], float] = time.monotonic,
+        make: Callable[[str], Store] | None = None,
     ) -> None:
         if limits.events < 1:
             raise ValueError(f"limits.events must be 1 or more, is {limits.events}")
+        about = found.about
         self.epoch = about.epoch
-        self.last_seq = about.last_seq
-        self.losses = losses
-        self._disk = disk
+        self.last_seq = max(about.last_seq, found.last_given)
+        self.losses = found.losses
+        self._disk = found.disk
         self._note = note
         self._limits = limits
         self._clock = clock
+        self._make = make
         self._lock = threading.Lock()
-        self._trouble = trouble
-        self._retry_at_s = 0.0
+        self._trouble = found.trouble
+        self._cannot_read: str | None = None
+        self._retry_at_s = clock() + RETRY_S if found.trouble else 0.0
         self._unsaved: OrderedDict[int, Row] = OrderedDict()  # in memory only; all newer than what is on disk
         self._delivered: set[int] = set()  # still on disk
-        self._on_disk = disk.count() if disk else 0
+        self._on_disk = found.waiting
+        self._saved_seq = about.last_seq  # the last number that the disk knows to be given
         self._dropped = self._dropped_noted = about.dropped
-        self._start_s = clock() - (disk.newest_made_s() if disk else 0.0)
+        self._start_s = clock() - found.newest_made_s
 
     @property
     def waiting(self) -> int:
@@ -108,9 +114,9 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """Why events wait in memory only; None while the disk takes them."""
+        """Why events wait in memory only, or cannot be read just now; None while all is well."""
         with self._lock:
-            return self._trouble
+            return self._trouble or self._cannot_read
 
     @property
     def oldest_s(self) -> float:
@@ -131,7 +137,10 @@ class Outbox:
             self._note_unsaved()
 
     def next(self, after: int) -> Waiting | None:
-        """The oldest undelivered event with a number above ``after`` (0: the oldest of all), or None."""
+        """The oldest undelivered event with a number above ``after`` (0: the oldest of all).
+
+        None where there is none, or where the disk does not say: newer ones must not go before it. Ask again then.
+        """
         with self._lock:
             row = self._next(after)
             return Waiting(row.seq, row.payload) if row else None
@@ -141,7 +150,7 @@ class Outbox:
         with self._lock:
             if self._unsaved.pop(seq, None) is None and self._is_on_disk(seq):
                 self._delivered.add(seq)
-            if self._unsaved or len(self._delivered) >= SETTLE:
+            if self._unsaved or self.last_seq > self._saved_seq or len(self._delivered) >= SETTLE:
                 self._save()
             self._note_unsaved()
 
@@ -160,48 +169,62 @@ class Outbox:
         return self._clock() - self._start_s
 
     def _next(self, after: int) -> Row | None:
-        row = self._read(after)
-        while row and row.seq in self._delivered:
-            row = self._read(row.seq)
-        return row or next((r for seq, r in self._unsaved.items() if seq > after), None)
-
-    def _read(self, after: int) -> Row | None:
         try:
-            return self._disk.next(after) if self._disk else None
+            row = self._disk.next(after) if self._disk else None
+            while row and row.seq in self._delivered:
+                row = self._disk.next(row.seq) if self._disk else None
         except sqlite3.Error as error:
-            self._fail(error)
+            self._fail_to_read(error)
             return None
+        self._cannot_read = None
+        return row or next((r for seq, r in self._unsaved.items() if seq > after), None)
 
     def _is_on_disk(self, seq: int) -> bool:
         try:
             return self._disk is not None and self._disk.holds(seq)
         except sqlite3.Error as error:
-            self._fail(error)
+            self._fail_to_read(error)
             return False
 
     def _save(self) -> None:
         """Bring the disk up to date: what waits in memory, without what is delivered."""
-        if self._disk is None or self._clock() < self._retry_at_s or not (self._unsaved or self._delivered):
+        is_behind = self._unsaved or self._delivered or self.last_seq > self._saved_seq
+        if self._clock() < self._retry_at_s or not is_behind:
             return
         try:
-            self._disk.put(self._unsaved.values(), self._delivered, self._dropped - self._dropped_noted)
-        except sqlite3.Error as error:
+            self._disk = self._disk or (self._make(self.epoch) if self._make else None)
+            if self._disk is None:
+                return
+            more = self._dropped - self._dropped_noted
+            self._disk.put(list(self._unsaved.values()), self._delivered, last_seq=self.last_seq, dropped=more)
+        except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return
         if self._trouble:
             log.info("outbox: the disk takes events again; %d that waited in memory are saved", len(self._unsaved))
-        self._trouble, self._retry_at_s = None, 0.0
+        self._trouble, self._retry_at_s, self._saved_seq = None, 0.0, self.last_seq
         self._on_disk += len(self._unsaved) - len(self._delivered)
         self._dropped_noted = self._dropped
         self._unsaved.clear()
         self._delivered.clear()
 
-    def _fail(self, error: sqlite3.Error) -> None:
+    def _fail(self, error: sqlite3.Error | OSError) -> None:
         self._retry_at_s = self._clock() + RETRY_S
         if self._trouble is None:
             log.error("outbox: %s: events wait in memory only: make room, or look after the card", error)
         self._trouble = str(error)
-        if not isinstance(error, sqlite3.OperationalError):  # damaged: the next start sets it aside
+        self._let_go_if_damaged(error)
+
+    def _fail_to_read(self, error: sqlite3.Error) -> None:
+        if self._cannot_read is None:
+            log.error("outbox: events cannot be read just now: %s: look after the card", error)
+        self._cannot_read = str(error)
+        self._let_go_if_damaged(error)
+
+    def _let_go_if_damaged(self, error: Exception) -> None:
+        """The next start sets the file aside; what it holds can no longer be told."""
+        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            self._trouble = f"damaged: {error}"
             self._let_go()
 
     def _let_go(self) -> None:
@@ -237,63 +260,131 @@ class Outbox:
             log.error("outbox: too many or too old: %d undelivered events were dropped, oldest first", self._dropped)
 
     def _note_unsaved(self) -> None:
-        first = next(iter(self._unsaved), None)
-        self._note.write(None if first is None else Span(self.epoch, first, self.last_seq))
+        is_known = not self._unsaved and self.last_seq <= self._saved_seq
+        first = next(iter(self._unsaved), self.last_seq + 1)
+        self._note.write(None if is_known else Span(self.epoch, first, self.last_seq))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a start finds. disk: the open file, None where none can be had, for the reason in ``trouble``.
+
+    about, waiting, newest_made_s: what stands in it. last_given: by the note, which may know of later numbers. losses:
+    what is gone for good.
+    """
+
+    about: About
+    disk: Store | None = None
+    waiting: int = 0
+    newest_made_s: float = 0.0
+    last_given: int = 0
+    losses: tuple[Loss, ...] = ()
+    trouble: str | None = None
 
 
 def open_outbox(folder: Path, limits: Limits = Limits(), clock: Callable[[], float] = time.monotonic) -> Outbox:
     """The outbox under the state folder, made where there is none.
 
     A damaged file is set aside and a new epoch begins; a folder that takes no file leaves an outbox in memory, which
-    says so in ``trouble``. Raises Unavailable where another run holds it.
+    says so in ``trouble`` and makes its file as soon as it can. Raises Unavailable where another run holds it.
     """
-    path, note = folder / FILE, Note(folder / NOTE)
-    losses: list[Loss] = []
     try:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        disk = _open(path, losses)
+        found = _find(folder)
     except (sqlite3.Error, OSError) as error:
-        why = f"{path}: {error}"
+        why = f"{folder / FILE}: {error}"
         log.error("outbox: %s: events wait in memory only: make room, or look after the card", why)
-        return Outbox(None, note, limits, about=About(new_epoch(), 0, 0, 0), trouble=why, clock=clock)
-    losses += _after_the_note(note, disk)
-    for loss in losses:
-        log.error(
-            "outbox: %s events are lost: %s", "an unknown number of" if loss.count is None else loss.count, loss.why
-        )
-    return Outbox(disk, note, limits, about=disk.about(), losses=tuple(losses), clock=clock)
+        note = Note(folder / MEMORY_NOTE)
+        lost = _of_another_epoch(note.read())
+        found = Found(About(new_epoch(), 0, 0, 0), losses=lost, trouble=why)
+        return _told(Outbox(found, note, limits, clock, lambda epoch: _make(folder, epoch)))
+    return _told(Outbox(found, Note(folder / NOTE), limits, clock))
+
+
+def _told(outbox: Outbox) -> Outbox:
+    for loss in outbox.losses:
+        count = "an unknown number of" if loss.count is None else loss.count
+        log.error("outbox: %s events are lost: %s", count, loss.why)
+    return outbox
+
+
+def _find(folder: Path) -> Found:
+    """Raises sqlite3.Error or OSError where no file can be had, Unavailable where another run holds it."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    losses: list[Loss] = []
+    disk = _open(folder / FILE, losses)
+    try:
+        found = Found(disk.about(), disk, disk.count(), disk.newest_made_s())
+        last_given, lost = _by_the_notes(folder, disk, found.about)
+    except BaseException:
+        disk.close()
+        raise
+    return replace(found, last_given=last_given, losses=(*losses, *lost))
+
+
+def _make(folder: Path, epoch: str) -> Store:
+    """A file for an outbox that has been in memory. One that is there now is of another epoch: the next start's."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    path = folder / FILE
+    if path.exists():
+        raise OSError(f"{path} is there and could not be opened at the start: see that it can be, then restart")
+    store.create(path, epoch)
+    return Store(path)
 
 
 def _open(path: Path, losses: list[Loss]) -> Store:
     if path.exists():
         try:
             return Store(path)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise Unavailable(
-                    f"outbox {path} is used by another edge run: end that one, or give this one a state folder of its "
-                    "own (XDG_STATE_HOME)"
-                ) from None
-            raise
         except sqlite3.DatabaseError as error:
+            if not _is_broken(error, path):
+                raise
             aside = store.set_aside(path)
-            losses.append(
-                Loss(store.count_rows(aside), f"{path} is damaged ({error}) and was set aside as {aside.name}")
-            )
+            why = f"{path} is damaged ({error}) and was set aside as {aside.name}"
+            losses.append(Loss(store.count_rows(aside), why))
     store.create(path, new_epoch())
     return Store(path)
 
 
-def _after_the_note(note: Note, disk: Store) -> list[Loss]:
-    """What the run before had in memory only when it ended without a word; then the note is empty."""
-    span, about = note.read(), disk.about()
-    why = "the run before ended while the disk took no events"
-    losses = []
+def _is_broken(error: sqlite3.DatabaseError, path: Path) -> bool:
+    """Whether nothing will ever be read from the file. Raises Unavailable where it is only somebody else's just now."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return True
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
+        raise Unavailable(
+            f"outbox {path} is used by another edge run: end that one, or give this one a state folder of its own "
+            "(XDG_STATE_HOME, or STATE_DIRECTORY)"
+        ) from None
+    return code in BROKEN
+
+
+def _by_the_notes(folder: Path, disk: Store, about: About) -> tuple[int, tuple[Loss, ...]]:
+    """The last number given, and what the runs before had in memory only when they ended without a word.
+
+    Once the disk knows of it the notes are emptied; a disk that takes nothing leaves them to be read again.
+    """
+    note, memory = Note(folder / NOTE), Note(folder / MEMORY_NOTE)
+    span = note.read()
+    losses = _of_another_epoch(memory.read())
     if span and span.epoch != about.epoch:
-        losses = [Loss(span.last - span.first + 1, why)]
+        losses += _of_another_epoch(span)
+        span = None
     elif span and span.last > about.last_seq:
-        lost = span.last - max(span.first - 1, about.last_seq)
-        disk.lose(span.last, lost)
-        losses = [Loss(lost, why)]
+        lost = replace(span, first=max(span.first, about.last_seq + 1)).count
+        losses += _lost(lost)
+        try:
+            disk.lose(span.last, lost)
+        except sqlite3.Error as error:
+            log.error("outbox: %s: the loss will be reported again", error)
+            return span.last, losses
     note.write(None)
-    return losses
+    memory.write(None)
+    return span.last if span else 0, losses
+
+
+def _of_another_epoch(span: Span | None) -> tuple[Loss, ...]:
+    return _lost(span.count) if span else ()
+
+
+def _lost(count: int) -> tuple[Loss, ...]:
+    return (Loss(count, "the run before ended while the disk took no events"),) if count else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,11 +129,16 @@ class Store:
         newest = self._db.execute("SELECT max(seq) FROM event").fetchone()[0] or 0
         return About(epoch, max(last_seq, newest), dropped, lost)
 
-    def put(self, rows: Iterable[Row], delivered: Iterable[int], dropped: int = 0) -> None:
-        """Hold these rows, durably; in the same transaction let go of delivered ones, and count dropped ones."""
+    def put(self, rows: Sequence[Row], delivered: Iterable[int], *, last_seq: int, dropped: int = 0) -> None:
+        """Hold these rows, durably; in the same transaction let go of delivered ones, and count dropped ones.
+
+        last_seq: the last number given, which no row may tell of: its event may have left from memory.
+        """
         with self._transaction():
             self._delete(delivered)
             self._db.executemany("INSERT INTO event VALUES (?, ?, ?)", [(r.seq, r.made_s, r.payload) for r in rows])
+            if not rows or rows[-1].seq < last_seq:
+                self._db.execute("UPDATE about SET last_seq = max(last_seq, ?)", (last_seq,))
             if dropped:
                 self._db.execute("UPDATE about SET dropped = dropped + ?", (dropped,))
 

@@ -1,4 +1,5 @@
-"""A note on disk of the numbers that are only in memory, so that a kill while the disk is full is not a silent loss.
+"""A note on disk of the numbers that are only in memory, so that a kill while the disk is full is not a silent loss,
+and no number is given twice.
 
 The file is made while there is room, and written over in place: that takes no new block, so it works on a full disk.
 """
@@ -18,11 +19,16 @@ _LINE: Final = re.compile(r"([0-9a-z]{6}) ([0-9]+)-([0-9]+) *\n?")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Numbers ``first`` to ``last`` of an epoch were in memory only."""
+    """Numbers from ``first`` to ``last`` of an epoch were in memory only; none of them is where ``first`` is larger:
+    ``last`` was given then, but to an event that has left."""
 
     epoch: str
     first: int
     last: int
+
+    @property
+    def count(self) -> int:
+        return max(0, self.last - self.first + 1)
 
 
 class Note:

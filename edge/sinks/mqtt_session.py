@@ -26,7 +26,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from edge.outbox import Outbox
+from edge.outbox import RETRY_S, Outbox
 from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal, unanswered
 from edge.sinks.mqtt_line import Closing, Line
 from edge.sinks.mqtt_notes import Acked, Answered, Down, Heard, Note, Picture, Subscribed, Wake
@@ -298,6 +298,8 @@ class Session:
             limits.append(max(0.0, self._line.settings.ack_timeout_s - self._ack_age_s()))
         if self._renew_at_mono_s is not None:
             limits.append(max(0.0, self._renew_at_mono_s - time.monotonic()))
+        if self._outbox.trouble:
+            limits.append(RETRY_S)  # what could not be read may be readable then, and no event comes to tell us
         return min(limits, default=None)
 
     def _ack_age_s(self) -> float:
