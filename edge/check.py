@@ -24,6 +24,7 @@ from edge.daemon import open_camera, sink_settings
 from edge.errors import ConfigError, DataError, DiskError, EdgeError, OutputError, Refused, Unavailable, UsageError
 from edge.findings import Finding, Part, doubtful, well, wrong
 from edge.golden import check_golden
+from edge.outbox import FILE, is_sound
 from edge.outbox.holder import holder
 from edge.passwords import masked
 from edge.places import default_bundle, state_dir
@@ -127,8 +128,11 @@ def look_at_state(config: Config, folder: Path, running: int | None) -> Iterator
 
 
 def look_at_folder(folder: Path, running: int | None) -> str:
-    if not folder.is_dir():
-        if not os.access(nearest(folder), os.W_OK | os.X_OK):
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise OutputError(f"{there} is no folder, and the state folder {folder} needs one there: take it away")
+    if there != folder:
+        if not os.access(there, os.W_OK | os.X_OK):
             raise Refused(f"{folder} is not there and this user may not make it: make it, or run as the unit's user")
         return f"{folder} will be made by the first run"
     try:
@@ -137,7 +141,21 @@ def look_at_folder(folder: Path, running: int | None) -> str:
             file.flush()
     except PermissionError as error:
         raise Refused(f"{folder} may not be written by this user: run this as root or as the unit's user") from error
+    look_at_outbox(folder / FILE)
     return f"{folder} can be written" + (f"; a daemon is running (pid {running})" if running else "")
+
+
+def look_at_outbox(path: Path) -> None:
+    """Would a run find events in it, or have to set it aside?"""
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise OutputError(f"{path} is no file, so events would wait in memory only: take it away")
+    for file in (path, *path.parent.glob(f"{path.name}-*")):
+        if not os.access(file, os.R_OK | os.W_OK):
+            raise Refused(f"{file} may not be written by this user: give it to the user that edge runs as")
+    if not is_sound(path):
+        raise DataError(f"{path} is damaged: keep a copy if you need it; the next start sets it aside and begins anew")
 
 
 def nearest(folder: Path) -> Path:
@@ -199,7 +217,7 @@ def look_at_sink(config: Config, spec: str) -> str | Finding:
     line = line_to(spec, settings)
     answer = probe(line)
     if isinstance(answer, str):
-        return f"{line.address} takes us, by {answer}"
+        return f"{line.address} lets us in, by {answer}; what its rules let us publish is not tried"
     if answer.how is How.REFUSED and line.address.user and line.password is None:
         remedy = "check it as the unit, which has it as a credential (docs/operate.md), or set mqtt.password_file"
         return doubtful("sink", str(line.address), f"{line.address} is there, but no password is known here", remedy)
@@ -211,4 +229,6 @@ def look_at_file(target: str) -> str:
     folder = Path(target).absolute().parent
     if target != "-" and not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{target} cannot be made in {folder}: make that folder, or choose another place")
+    if os.path.exists(target) and not os.access(target, os.W_OK):  # noqa: PTH110 - as the sink asks it
+        raise OutputError(f"{target} may not be written by this user: change its permissions, or choose another place")
     return f"{'stdout' if target == '-' else target} can be written"

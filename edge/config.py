@@ -150,7 +150,7 @@ def system_config() -> Path | None:
 def read_config(path: Path) -> dict[str, Any]:
     """The file as TOML, not yet checked. Raises InputMissing, Refused and ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise InputMissing(f"config file {path} is not there: name another with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -67,12 +67,17 @@ class Reloader:
         try:
             config = self._reread()
             classifier = open_classifier(config)
+            new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
             self.is_refused = True
             log.error("reload: refused, what was in force before still is: %s", error)
             return
+        except Exception:  # a runtime's own word for a model that it cannot take; people are in front of the camera
+            self.is_refused = True
+            log.exception("reload: refused, what was in force before still is")
+            return
         self.is_refused = False
-        self._pipeline.use(classifier, rules(config, classifier), min_face_px(config))
+        self._pipeline.use(classifier, new_rules, min_face_px(config))
         self._use(classifier)
         log.info("reload: done, model %s", classifier.model)
         if later := [key for key in changed(self._config, config) if not key.startswith(AT_ONCE)]:

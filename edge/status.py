@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import Refused, Unavailable
-from edge.health import REASONS, encode
+from edge.health import REASONS, Facts, encode
 from edge.places import SYSTEM_RUNTIME, runtime_dir
 
 log = logging.getLogger(__name__)
@@ -22,21 +23,26 @@ EVERY_S: Final = 5.0
 STALE_S: Final = 60.0  # opening a camera, the longest of what the daemon's loop does, takes 20 s
 
 
+KEYS: Final = frozenset(("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith("is_"))))
+
+
 class StatusFile:
     """Written by the daemon into ``folder`` (None: nowhere), whole or not at all, and gone with it."""
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / FILE if folder else None
         self._has_failed = False
+        self._written = b""
 
-    def write(self, fields: dict[str, Any]) -> None:
+    def write(self, status: dict[str, Any]) -> None:
         """Never fails: that nobody can ask for its health is no reason for a door to stop."""
         if self._path is None:
             return
         beside = self._path.with_name(f".{FILE}.new")
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            beside.write_bytes(encode(fields))
+            self._written = encode(status)
+            beside.write_bytes(self._written)
             beside.chmod(MODE)  # whatever the umask
             beside.replace(self._path)
         except OSError as error:
@@ -45,9 +51,11 @@ class StatusFile:
             self._has_failed = True
 
     def remove(self) -> None:
+        """Ours only: another run may have written its own there meanwhile."""
         if self._path is not None:
             with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                if self._path.read_bytes() == self._written:
+                    self._path.unlink()
 
 
 def places() -> list[Path]:
@@ -70,12 +78,14 @@ def read_status(paths: list[Path], clock: Callable[[], float] = time.time) -> di
             "again in a minute, then see 'systemctl status mask-edge'"
         )
     try:
-        fields: dict[str, Any] = json.loads(path.read_bytes())
+        status = json.loads(path.read_bytes())
     except PermissionError as error:
         raise Refused(f"{path} may not be read by this user: add it to the group mask-edge") from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"{path} cannot be read ({error}): ask again") from error
-    return fields
+    if not isinstance(status, dict) or not status.keys() >= KEYS or not isinstance(status["reasons"], list):
+        raise Unavailable(f"{path} is not as this version writes it: restart the daemon after an update")
+    return status
 
 
 def is_there(path: Path) -> bool:
@@ -112,12 +122,12 @@ def ago(what: str, seconds: float | None, never: str) -> str:
     return never if seconds is None else f"{what} {seconds} s ago"
 
 
-def outbox(fields: dict[str, Any] | None) -> str:
-    if fields is None:
+def outbox(facts: dict[str, Any] | None) -> str:
+    if facts is None:
         return "none"
-    oldest = f", the oldest for {duration(fields['oldest_s'])}" if fields["depth"] else ""
-    lost = "an unknown number" if fields["lost"] is None else fields["lost"]
-    return f"{fields['depth']} events wait{oldest}; {fields['dropped']} dropped, {lost} lost"
+    oldest = f", the oldest for {duration(facts['oldest_s'])}" if facts["depth"] else ""
+    lost = "an unknown number" if facts["lost"] is None else facts["lost"]
+    return f"{facts['depth']} events wait{oldest}; {facts['dropped']} dropped, {lost} lost"
 
 
 def board(status: dict[str, Any]) -> str:

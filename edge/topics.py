@@ -13,6 +13,7 @@ HOME_ASSISTANT_STATUS: Final = "homeassistant/status"  # its birth and will; the
 
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _BASE_MAX_BYTES: Final = 256  # brokers allow 65,535; what is longer is a mistake
+_ROOTS_TAKEN: Final = {"homeassistant": "Home Assistant's own topics", "mask-edge-private": "pictures only"}
 _BASE_FORBIDDEN: Final = frozenset("+#\0\n\r\t")
 
 
@@ -29,6 +30,11 @@ def check_name(key: str, name: str) -> str:
 def check_base(base: str) -> str:
     """The base topic itself; raises ConfigError where a broker or a dashboard would stumble over it."""
     bad = _BASE_FORBIDDEN & set(base) or base.startswith(("/", "$")) or base.endswith("/")
+    root = base.partition("/")[0]
+    if root in _ROOTS_TAKEN:
+        raise ConfigError(
+            f"mqtt.base_topic {base!r} cannot be used: {root}/ is for {_ROOTS_TAKEN[root]}: choose another"
+        )
     if bad or not 1 <= len(base.encode()) <= _BASE_MAX_BYTES:
         raise ConfigError(
             f"mqtt.base_topic {base!r} cannot be used: write 1 to {_BASE_MAX_BYTES} bytes without + # or line breaks, "

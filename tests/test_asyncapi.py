@@ -160,3 +160,8 @@ def test_every_schema_refuses_what_lacks_a_field() -> None:
 def test_a_users_mistake_is_one_line(argv: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fake_device.main([*argv, "--once"]) == code
     assert re.fullmatch(rf"fake_device: .*{said}.*\n", capsys.readouterr().err)
+
+
+def test_a_played_door_needs_a_broker_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fake_device.main(["--broker", "jsonl:-", "--once"]) == 64
+    assert "is no broker" in capsys.readouterr().err

@@ -89,6 +89,14 @@ def count_rows(path: Path) -> int | None:
     return max(ends) - min(ends) + 1 if ends else None
 
 
+def is_sound(path: Path) -> bool:
+    """Whether the file as it stands is an outbox in order. Looks only: its log is left out, no lock is taken."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
+        is_whole = bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        return is_whole and bool(db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,))
+    return False
+
+
 class Store:
     """An open outbox file, held by this process alone. Calls come from one thread at a time.
 

@@ -90,8 +90,12 @@ class MqttSink:
     def show(self, event: Event, face_bgr: ImageU8) -> None:
         """Publish the face of a decision once; where no broker is there just now, it is forgotten."""
         session = self._session
-        if session is not None and self._line.settings.has_snapshot:
+        if session is None or not self._line.settings.has_snapshot:
+            return
+        try:
             session.show(as_jpeg(face_bgr), event.id)
+        except Exception:  # a picture that cannot be made must not cost the decision that it is of
+            log.exception("mqtt: no picture of event %s", event.id)
 
     def close(self, drain_s: float) -> None:
         """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""

@@ -10,10 +10,11 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.sinks.mqtt_endings import Ended, How, dial_error, refusal
+from edge.sinks.mqtt_endings import Ended, How, dial_error, refusal, unanswered
 from edge.sinks.mqtt_line import Line
 
 PAUSE_S: Final = 0.05  # between two looks at the socket
+CLOSED: Final = Ended(How.UNANSWERED, "it closed the connection without an answer")
 VERSIONS: Final = {MQTTProtocolVersion.MQTTv5: "MQTT 5", MQTTProtocolVersion.MQTTv311: "MQTT 3.1.1"}
 
 
@@ -38,12 +39,15 @@ def _log_in(line: Line, version: MQTTProtocolVersion) -> Ended | None:
     answers: queue.SimpleQueue[ReasonCode] = queue.SimpleQueue()
     client = _client(line, version)
     client.on_connect = lambda _c, _u, _f, reason, _p: answers.put(reason)
+    said: list[str] = []  # by the socket; paho tells it nowhere else
+    client.on_log = lambda _c, _u, level, text: said.append(text) if level == paho.MQTT_LOG_ERR else None
     try:
         client.connect(line.address.host, line.address.port, line.settings.keepalive_s)
     except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
         return Ended(How.LOST, dial_error(line.address, error))
     try:
-        return _await(client, answers, time.monotonic() + line.settings.connect_timeout_s)
+        ended = _await(client, answers, time.monotonic() + line.settings.connect_timeout_s)
+        return unanswered(line.address, said[-1] if said else "") if ended is CLOSED else ended
     finally:
         client.disconnect()
 
@@ -55,7 +59,7 @@ def _await(client: paho.Client, answers: queue.SimpleQueue[ReasonCode], deadline
             reason = answers.get()
             return refusal(reason) if reason.is_failure else None
         if not still_there:
-            return Ended(How.UNANSWERED, "it closed the connection without an answer (wrong port? TLS wanted?)")
+            return CLOSED
     return Ended(How.UNANSWERED, "it does not answer (is it an MQTT broker?)")
 
 

@@ -16,6 +16,7 @@ from edge.state import after, begin, encode_state, local_day, on_day, seconds_to
 
 log = logging.getLogger(__name__)
 
+CLOSE_S: Final = 2.0  # for a write that is under way
 LOOK_S: Final = 60.0  # between looks at the calendar and writes of the file: a clock may be set at any moment
 
 
@@ -55,12 +56,12 @@ class StateSink:
             self._turn_day()
             if self._state != before:
                 self._say(encode_state(self._state))
-            self._save()
+        self._save()
 
     def close(self, drain_s: float) -> None:
         self._ended.set()
-        self._thread.join()
-        with self._lock:
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():  # else the disk hangs, and would hold us, too
             self._save()
 
     def _turn_day(self) -> None:
@@ -77,14 +78,16 @@ class StateSink:
                 log.exception("state: unexpected fault, trying again")  # ours, whatever it is; the topic must live on
 
     def _save(self) -> None:
-        if self._state.tally == self._on_disk:
+        """Called by one thread at a time, and without the lock: a slow disk must not hold up the pipeline."""
+        tally = self._state.tally
+        if tally == self._on_disk:
             return
         try:
             self._file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            write_tally(self._file, self._state.tally)
+            write_tally(self._file, tally)
         except OSError as error:
             level = logging.DEBUG if self._refused else logging.WARNING
             log.log(level, "state: %s: %s: a restart would begin today's counts anew", self._file, error.strerror)
             self._refused = True
             return
-        self._on_disk, self._refused = self._state.tally, False
+        self._on_disk, self._refused = tally, False

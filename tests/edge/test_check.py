@@ -20,7 +20,7 @@ from edge.check import check, first_frame, look_at_camera, look_at_state
 from edge.config import Config, parse_config
 from edge.errors import ConfigError, DataError, InputMissing, Refused, Unavailable
 from edge.findings import Finding, split, worst, wrong
-from edge.outbox import open_outbox
+from edge.outbox import FILE, open_outbox
 from edge.outbox.holder import holder
 from edge.places import PACKAGE
 from tests.edge.bundles import make_bundle
@@ -236,6 +236,28 @@ def test_a_state_folder_that_this_user_may_not_write_is_77(tmp_path: Path, monke
     assert (found.exit_code, found.remedy) == (77, "run this as root or as the unit's user")
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_place_of_the_state_folder_is_73(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (tmp_path / "file").write_text("no folder")
+    state(monkeypatch, tmp_path / name)
+    found = about(door(tmp_path), "state")
+    assert (found.exit_code, found.remedy) == (73, "take it away")
+
+
+def test_an_outbox_that_a_run_could_not_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = state(monkeypatch, tmp_path / "state")
+    outbox = open_outbox(folder)
+    outbox.put(1, b"waits")
+    assert about(door(tmp_path), "state").level == "ok"  # as a daemon holds it
+    outbox.close()
+    assert about(door(tmp_path), "state").level == "ok"
+    (folder / FILE).write_bytes(os.urandom(30_000))
+    assert about(door(tmp_path), "state").exit_code == 65
+    (folder / FILE).unlink()
+    (folder / FILE).mkdir()
+    assert about(door(tmp_path), "state").exit_code == 73
+
+
 @pytest.mark.skipif(os.getuid() != 0 or not Path("/dev/shm").is_dir(), reason="mounts a small disk")
 def test_a_full_disk_is_74_and_a_small_one_is_a_warning(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -314,7 +336,8 @@ def test_a_camera_that_our_own_daemon_holds_is_well(tmp_path: Path, monkeypatch:
 def test_a_broker_that_takes_us_is_well_and_hears_nothing(tmp_path: Path, broker: Broker) -> None:
     with subscribed(broker.port) as subscriber:
         found = about(door(tmp_path, f"mqtt://127.0.0.1:{broker.port}"), "sink")
-        assert found.what == f"mqtt://127.0.0.1:{broker.port} takes us, by MQTT 5"
+        address = f"mqtt://127.0.0.1:{broker.port}"
+        assert found.what == f"{address} lets us in, by MQTT 5; what its rules let us publish is not tried"
         wait_until(lambda: broker.log().count("mask-edge-door-check") >= 2, "it came and went")
         assert subscriber.received == []
 
@@ -392,6 +415,20 @@ def test_tls_is_looked_at_too(tmp_path: Path) -> None:
         assert (found.exit_code, "certificate is not accepted" in found.what) == (69, True)
         plain = about(door(tmp_path, f"mqtt://127.0.0.1:{one.port}"), "sink")
         assert plain.exit_code == 69
+    finally:
+        one.kill()
+
+
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+def test_a_broker_that_wants_a_certificate_of_ours_says_so_by_tls_1_3_too(tmp_path: Path) -> None:
+    make_authority(tmp_path)
+    cert, key = make_certificate(tmp_path, "broker", "IP:127.0.0.1")
+    own = ("require_certificate true", f"cafile {tmp_path}/ca.crt", "tls_version tlsv1.3")
+    one = Broker(tmp_path, ("allow_anonymous true", f"certfile {cert}", f"keyfile {key}", *own)).start()
+    try:
+        address = f"mqtts://127.0.0.1:{one.port}"
+        found = about(door(tmp_path, address, mqtt=f"ca_file = '{tmp_path}/ca.crt'"), "sink")
+        assert (found.exit_code, "mqtt.cert_file" in found.what + found.remedy) == (69, True)
     finally:
         one.kill()
 

@@ -114,6 +114,11 @@ def test_a_base_topic_that_the_sink_would_refuse_is_found_with_all_else(base: st
     assert f"mqtt.base_topic {base!r} cannot be used: write 1 to 256 bytes" in said
 
 
+def test_a_base_topic_on_a_root_of_others_is_refused() -> None:
+    assert "pictures only" in findings({"mqtt": {"base_topic": "mask-edge-private/hall"}})
+    assert "Home Assistant's own" in findings({"mqtt": {"base_topic": "homeassistant"}})
+
+
 @pytest.mark.parametrize("base", ["", "site/lobby", "türen/1"])
 def test_a_base_topic_that_a_broker_takes_passes(base: str) -> None:
     assert parse_config({"mqtt": {"base_topic": base}}).mqtt.base_topic == base

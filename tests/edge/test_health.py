@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from edge.board import Throttled
-from edge.health import REASONS, Facts, OutboxFacts, as_object, encode, in_words, judge
+from edge.health import REASONS, CameraState, Facts, OutboxFacts, as_object, encode, in_words, judge
 from edge.places import PACKAGE
 
 OPERATE = PACKAGE.parent / "docs" / "operate.md"
@@ -27,6 +27,12 @@ WELL = Facts(
     rss_mb=151.31,
     uptime_s=86_400.4,
 )
+
+
+def test_the_schema_knows_every_word_that_the_code_says() -> None:
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "schema" / "health-v1.json").read_text())["properties"]
+    assert schema["reasons"]["items"]["enum"] == list(REASONS)
+    assert schema["camera"]["enum"] == list(get_args(CameraState))
 
 
 def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:

@@ -91,6 +91,18 @@ def test_a_configuration_that_cannot_be_used_is_refused_and_said(
     assert caplog.messages == [f"reload: refused, what was in force before still is: {error}"]
 
 
+def test_a_model_that_the_runtime_will_not_have_is_refused_whatever_it_says(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strange(_config: Config) -> Classifier:
+        raise RuntimeError("op not found")
+
+    monkeypatch.setattr("edge.reload.open_classifier", strange)
+    reloader = door.reloader(lambda: door.with_bundle(door.second))
+    reloader.reload()
+    assert (reloader.is_refused, door.models) == (True, [])
+
+
 def test_a_damaged_model_is_refused_until_a_good_one_comes(door: Door) -> None:
     bundle = [door.second]
     reloader = door.reloader(lambda: door.with_bundle(bundle[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -31,6 +32,7 @@ from edge.state import (
     on_day,
     seconds_to_midnight,
 )
+from tests.edge.sinks.test_jsonl import some_events
 
 TODAY = date(2026, 11, 25)
 TOMORROW = TODAY + timedelta(days=1)
@@ -274,3 +276,27 @@ def test_a_tally_is_read_as_it_was_written(tmp_path: Path) -> None:
     write_tally(tmp_path / "today.json", tally)
     assert read_tally(tmp_path / "today.json") == tally
     assert [path.name for path in tmp_path.iterdir()] == ["today.json"]
+
+
+def test_a_disk_that_hangs_holds_up_neither_the_pipeline_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, frees = threading.Event(), threading.Event()
+
+    def hang(_path: Path, _tally: Tally) -> None:
+        hangs.set()
+        frees.wait(30)
+
+    monkeypatch.setattr("edge.sinks.state.write_tally", hang)
+    monkeypatch.setattr("edge.sinks.state.LOOK_S", 0.01)
+    monkeypatch.setattr("edge.sinks.state.CLOSE_S", 0.1)
+    monkeypatch.setattr("edge.sinks.state.seconds_to_midnight", lambda _utc_s: 0.01)
+    said: list[bytes] = []
+    sink = StateSink(said.append, tmp_path / "today.json", FakeClock())
+    [(event, payload)] = some_events(1)
+    sink.publish(event, payload)
+    assert hangs.wait(10)
+    sink.publish(event, payload)  # returns
+    sink.close(1)  # returns, too
+    assert len(said) >= 3
+    frees.set()

@@ -101,6 +101,24 @@ def test_a_file_of_garbage_is_69(folder: Path, capsys: Captured) -> None:
     assert "cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", '{"status":"ok"}', '{"status":5,"reasons":7}'])
+def test_a_file_of_another_version_is_69(folder: Path, capsys: Captured, text: str) -> None:
+    folder.mkdir()
+    (folder / FILE).write_text(text)
+    assert main(["status"]) == 69
+    assert "restart the daemon" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_leaves_the_status_of_another(folder: Path, capsys: Captured) -> None:
+    one, other = StatusFile(folder), StatusFile(folder)
+    one.write(status())
+    other.write(status(seq=1735))
+    one.remove()
+    assert main(["status", "--json"]) == 0
+    other.remove()
+    assert main(["status"]) == 69
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
 def test_a_file_that_this_user_may_not_read_is_77(folder: Path, capsys: Captured) -> None:
     StatusFile(folder).write(status())

@@ -29,7 +29,12 @@ def read_corrections(path: Path) -> dict[str, str]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise DataError(f"{path} has no column {' or '.join(missing)}: its first line must be photo,label")
-            return {row["photo"]: _label(row["label"], path, number) for number, row in enumerate(reader, 2)}
+            found: dict[str, str] = {}
+            for number, row in enumerate(reader, 2):
+                label = _label(row["label"], path, number)
+                if found.setdefault(row["photo"], label) != label:
+                    raise DataError(f"{path}, line {number}: {row['photo']} has another label further up: keep one")
+            return found
     except FileNotFoundError as error:
         raise InputMissing(f"no file {path}: name a table of corrected labels, or leave --corrections out") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:

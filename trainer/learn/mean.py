@@ -63,8 +63,23 @@ def _refuse_unlike(first: Run, run: Run, first_folder: Path, folder: Path) -> No
     wrong += ["the prepared set"] if run.manifest_sha256 != first.manifest_sha256 else []
     if wrong:
         raise DataError(f"{folder} differs from {first_folder} in {', '.join(wrong)}: name runs that started alike")
+    if not _kin(first, run, first_folder, folder):
+        raise DataError(
+            f"{folder} and {first_folder} did not start from one another or from one run: nothing in common"
+        )
     if not run.figures:
         raise DataError(f"{folder} has no epoch yet: let it train first")
+
+
+def _kin(first: Run, run: Run, first_folder: Path, folder: Path) -> bool:
+    """Whether both lie in one valley: the same run, one begun from the other, or both from a third."""
+    origins = [_origin(first, first_folder), _origin(run, folder)]
+    return bool(set(origins[0]) & set(origins[1]))
+
+
+def _origin(run: Run, folder: Path) -> tuple[str, ...]:
+    start = run.settings.start_from
+    return tuple(str(Path(f).resolve()) for f in (folder, *((start,) if start else ()), *run.mean_of))
 
 
 def _weights(model: Any, folder: Path, first: Path) -> Weights:

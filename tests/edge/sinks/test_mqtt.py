@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge.backoff import Backoff
@@ -278,6 +279,19 @@ def test_a_notice_is_retained_and_said_again_to_a_broker_that_forgot_it(tmp_path
             assert late.wait_for(1, "/state") == [b"2"]
             assert json.loads(late.wait_for(1, "/info")[0]) == INFO
         sink.close(5)
+
+
+def test_a_picture_that_cannot_be_made_costs_nothing_else(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    sink = sink_to(broker.port, replace(QUICK, has_snapshot=True))
+    [(event, payload)] = some_events(1)
+    with subscribed(broker.port) as subscriber:
+        subscriber.wait_for(1, "/availability")
+        wait_until(lambda: sink.last_ack_s is not None, "a connection")
+        sink.show(event, np.zeros((0, 0, 3), np.uint8))
+        sink.publish(event, payload)
+        assert subscriber.wait_for(1, "/event") == [payload]
+        sink.close(5)
+    assert any("no picture of event" in line for line in log_lines(caplog))
 
 
 # Who may do what

@@ -35,6 +35,7 @@ def test_labels_are_read_as_they_are_spelled_elsewhere(tmp_path: Path) -> None:
         ("photo,label\nstreet/a.jpg\n", "line 2: label None"),
         ("name,label\nstreet/a.jpg,mask\n", "no column photo"),
         ("", "no column photo or label"),
+        ("photo,label\nstreet/a.jpg,mask\nstreet/a.jpg,no_mask\n", "line 3: street/a.jpg has another label"),
     ],
 )
 def test_a_table_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, word: str) -> None:

@@ -39,7 +39,8 @@ def run_of(folder: Path, settings: Settings, shift: float) -> Path:
 
 
 def test_the_mean_of_two_runs_answers_between_them(settings: Settings, tmp_path: Path) -> None:
-    one, other = run_of(tmp_path / "one", settings, 0.0), run_of(tmp_path / "other", settings, 4.0)
+    one = run_of(tmp_path / "one", settings, 0.0)
+    other = run_of(tmp_path / "other", replace(settings, start_from=str(one)), 4.0)
     run = mean_of_runs([one, other], tmp_path / "mean")
     crops = np.random.default_rng(9).integers(0, 255, (5, 32, 32, 3), np.uint8)
     answers = [kept.open_run(folder).logits(crops) for folder in (one, tmp_path / "mean", other)]
@@ -47,6 +48,12 @@ def test_the_mean_of_two_runs_answers_between_them(settings: Settings, tmp_path:
     assert read_run(tmp_path / "mean").mean_of == (str(one), str(other))
     assert run.best
     assert 0 <= run.best.balanced <= 1
+
+
+def test_runs_of_two_beginnings_are_refused(settings: Settings, tmp_path: Path) -> None:
+    one, other = run_of(tmp_path / "one", settings, 0.0), run_of(tmp_path / "other", settings, 4.0)
+    with pytest.raises(DataError, match="nothing in common"):
+        mean_of_runs([one, other], tmp_path / "mean")
 
 
 @pytest.mark.parametrize(("change", "word"), [({"margin": 0.1}, "margin"), ({"leave_out": ("b",)}, "leave_out")])
