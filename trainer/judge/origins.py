@@ -69,7 +69,7 @@ def _notes_on_its_own_set(origin: Origin, rows: Sequence[FaceRow]) -> Iterator[s
     if chose == "unseen" and {r.source for r in rows} & set(division.unseen):
         yield f"the best epoch was chosen on faces of {', '.join(division.unseen)}, which are among the faces judged"
     if origin.calibrated and any(r.split == HELD_OUT for r in rows):
-        yield "the calibration was set on these faces: ECE flatters a little"
+        yield "calibration and threshold were set on these faces: figures flatter a little"
     if kept:
         yield (
             f"{kept:,} of these {len(rows):,} faces come from sources that it was trained on, though from other people "

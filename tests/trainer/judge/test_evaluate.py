@@ -129,9 +129,9 @@ def test_skin_tone_is_said_to_be_a_proxy(bundle: Path, faces: Path, capsys: pyte
 @pytest.mark.parametrize(
     ("split", "told"),
     [
-        ("held_out", ["the calibration was set on these faces"]),
+        ("held_out", ["calibration and threshold were set on these faces"]),
         ("train", ["trained on these faces"]),
-        ("all", ["trained on these faces", "the calibration was set on these faces"]),
+        ("all", ["trained on these faces", "calibration and threshold were set on these faces"]),
     ],
 )
 def test_bundle_judged_on_its_own_set_is_said_to_be_flattered(

@@ -112,7 +112,7 @@ def test_headline_says_in_whole_faces_what_is_right(whole: str) -> None:
 def test_page_warns_of_faces_of_people_and_of_what_flatters(whole: str) -> None:
     assert "do not pass on" in whole
     assert "The best epoch was chosen on held-out faces" in whole
-    assert "The calibration was set on these faces" in whole
+    assert "Calibration and threshold were set on these faces" in whole
 
 
 def test_bundle_and_its_float_network_are_read_with_one_calibration(
