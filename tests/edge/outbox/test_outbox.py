@@ -353,6 +353,33 @@ def test_a_file_that_breaks_while_it_is_in_use_never_reaches_the_pipeline(tmp_pa
     outbox.close()
 
 
+def test_a_file_that_breaks_while_it_is_in_use_is_set_aside_and_the_loss_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numbers and epoch go on: what was given is known."""
+    now_s = 0.0
+    outbox = open_outbox(tmp_path, clock=lambda: now_s)
+    epoch = outbox.epoch
+    fill(outbox, 300)
+    (tmp_path / FILE).write_bytes(os.urandom(20_000))
+    (tmp_path / f"{FILE}-wal").write_bytes(os.urandom(20_000))
+    for seq in range(1, 201):
+        outbox.ack(seq)
+    now_s += RETRY_S
+    fill(outbox, 3)
+    assert outbox.trouble is None
+    assert (tmp_path / f"{FILE}.broken").exists()
+    [loss] = outbox.losses
+    assert loss.count is not None
+    assert 1 <= loss.count <= 300
+    assert f"{loss.count} events are lost" in caplog.text
+    outbox.close()
+    again = open_outbox(tmp_path)
+    assert (again.epoch, again.last_seq, again.losses) == (epoch, 303, ())
+    assert held(again) == [301, 302, 303]
+    again.close()
+
+
 def torn(tmp_path: Path, name: str) -> Iterator[Path]:
     """Folders with the outbox as it was in the middle of its life, one file cut at every 512 bytes."""
     outbox = open_outbox(tmp_path / "whole")
