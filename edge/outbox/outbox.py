@@ -230,7 +230,8 @@ class Outbox:
         has to begin anew. Where the file cannot be moved either, events wait in memory for the next start."""
         if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.OperationalError):
             return
-        self._trouble, lost = f"damaged: {error}", self._on_disk - len(self._delivered)
+        self._trouble, self._cannot_read = f"damaged: {error}", None
+        lost = self._on_disk - len(self._delivered)
         self._let_go()
         if self._path is None:
             return
