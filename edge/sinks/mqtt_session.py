@@ -433,7 +433,8 @@ class Session:
 
 def packet_bytes(topic: str, payload: bytes, properties: Properties | None) -> int:
     """Size of a PUBLISH packet of QoS 1, whole (MQTT 5, 3.3): that is what a broker's limit counts."""
-    extra = 1 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]  # one byte says that there are none
-    rest = 2 + len(topic.encode()) + 2 + extra + len(payload)  # lengths of the topic and of the message id: 2 each
+    no_properties = b"\0"  # their length
+    extra = no_properties if properties is None else properties.pack()  # type: ignore[no-untyped-call]
+    rest = 2 + len(topic.encode()) + 2 + len(extra) + len(payload)  # lengths of the topic and of the message id: 2 each
     length = VariableByteIntegers.encode(rest)  # type: ignore[no-untyped-call]
     return 1 + len(length) + rest

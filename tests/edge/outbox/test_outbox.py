@@ -373,7 +373,7 @@ def test_a_file_that_breaks_while_it_is_in_use_is_set_aside_and_the_loss_reporte
     assert loss.count == 1490
     assert "1490 events are lost" in caplog.text
     assert (tmp_path / f"{FILE}.broken").exists()
-    assert outbox.trouble == "damaged: database disk image is malformed"
+    assert "damaged" in (outbox.trouble or "")
     now_s += RETRY_S
     fill(outbox, 3)
     assert (outbox.trouble, held(outbox)) == (None, [1501, 1502, 1503])
