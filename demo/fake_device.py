@@ -2,6 +2,7 @@
 
     python -m demo.fake_device --broker mqtt://localhost          # until Ctrl-C
     python -m demo.fake_device --broker mqtt://localhost --once   # one of each, then offline
+    python -m demo.fake_device --broker mqtt://localhost --clean  # at its end nothing of it is left at the broker
 
 The topics, the payloads and the way to the broker are the real ones (``edge.sinks``); people, health and pictures are
 made up. Users, TLS and base topic are those of ``--config``, as for ``edge run``.
@@ -20,13 +21,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import paho.mqtt.publish as paho_publish
+from paho.mqtt import MQTTException
 
 from edge import __version__
 from edge.board import Throttled
 from edge.clock import SystemClock, clock_state
 from edge.config import Config, load_config
 from edge.daemon import sink_settings
-from edge.errors import EdgeError, Undelivered, UsageError
+from edge.errors import EdgeError, Unavailable, Undelivered, UsageError
 from edge.events import SCHEMA_VERSION, EventWriter, encode
 from edge.health import Facts, OutboxFacts, as_object, judge
 from edge.health import encode as encode_health
@@ -34,9 +37,10 @@ from edge.outbox import open_outbox
 from edge.records import Box, ImageU8, Verdict
 from edge.run import Stop, stopping
 from edge.sinks import Sink, SinkSettings, check_sink, is_broker, open_sinks
-from edge.sinks.mqtt import MqttSink
+from edge.sinks.mqtt import MqttSink, line_to
+from edge.sinks.mqtt_line import Line
 from edge.sinks.notices import Notice
-from edge.topics import default_base, health_topic
+from edge.topics import availability_topic, default_base, health_topic, info_topic, state_topic
 
 MODEL: Final = "mask-mnv2@3f9ac2d1e0b7"
 HEALTH_EXPIRY_S: Final = 90
@@ -100,6 +104,7 @@ class FakeDevice:
         self._persons = 0
         self._sinks: list[Sink] = []
         check_sink(broker, settings)
+        self._spec, self._settings = broker, settings
         if not is_broker(broker):
             raise UsageError(f"{broker} is no broker: give --broker mqtt://[user@]host[:port]")
         self._leave_one_waiting()
@@ -142,9 +147,32 @@ class FakeDevice:
             sink.close(DRAIN_S)
         self._outbox.close()
 
+    @property
+    def line(self) -> Line:
+        return line_to(self._spec, self._settings)
+
     def _seen(self) -> dict[str, Any]:
         t_s = time.monotonic() - self._began_s
         return {"box": Box(412, 96, 88, 88), "frame": round(t_s * 15), "t_s": t_s, "utc_s": time.time()}
+
+
+def take_back(line: Line) -> None:
+    """An empty message takes the place of what the broker retains, and is not retained itself (MQTT 5, 3.3.1.3)."""
+    base = line.base_topic
+    topics = [availability_topic(base), state_topic(base), health_topic(base), info_topic(base), line.discovery_topic]
+    user = line.address.user
+    try:
+        paho_publish.multiple(
+            [(topic, None, 1, True) for topic in topics if topic],
+            line.address.host,
+            line.address.port,
+            client_id=line.client_id,
+            auth={"username": user, "password": line.password or ""} if user else None,
+            tls=line.tls,  # type: ignore[arg-type]  # paho takes a context too, and says so
+        )
+    except (OSError, MQTTException) as error:
+        what = f"{line.address}: what it retains could not be taken back: {error}"
+        raise Unavailable(what, "play once more with --once --clean") from error
 
 
 def drawn_face(verdict: Verdict) -> ImageU8:
@@ -172,6 +200,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, metavar="F", help="sections device and mqtt of edge's configuration")
     parser.add_argument("--snapshot", action="store_true", help="drawn pictures, too, as with mqtt.snapshot")
     parser.add_argument("--once", action="store_true", help="end after one of each")
+    parser.add_argument(
+        "--clean", action="store_true", help="at the end take back what the broker retains of it, discovery too"
+    )
     parser.add_argument("--pause-s", type=float, default=2.0, metavar="S", help="between events (default: 2)")
     return parser.parse_args(argv)
 
@@ -193,6 +224,8 @@ def main(argv: list[str] | None = None) -> int:
                 keep_playing(device, options, stop)
             finally:
                 device.close()
+            if options.clean:
+                take_back(device.line)
     except Undelivered as error:
         print(
             f"fake_device: {str(error).partition(':')[0]} ...: no broker there; nothing of a played door is kept",

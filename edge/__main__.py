@@ -65,17 +65,7 @@ def add_run(commands: Any) -> None:
         epilog=example,
     )
     add_shared(parser)
-    parser.add_argument(
-        "--source",
-        metavar="S",
-        help="video file, image folder or glob, v4l2:/dev/video0, picamera2:0, rtsp://HOST/PATH",
-    )
-    parser.add_argument(
-        "--sink",
-        metavar="S",
-        action="append",
-        help="jsonl:PATH, jsonl:- (stdout), mqtt://[user@]host[:port], mqtts://...; may be given again",
-    )
+    add_ends(parser)
     parser.add_argument(
         "--pace",
         choices=("live", "max"),
@@ -108,10 +98,13 @@ def add_status(commands: Any) -> None:
 
 
 def add_check(commands: Any) -> None:
-    about = "Look at config, models, state folder, camera and broker, and tell everything that is wrong at once."
-    example = "example:\n  edge check --config door.toml"
+    about = "Look at config, clock, models, state folder, camera and broker, and tell everything that is wrong at once."
+    example = (
+        "examples:\n  edge check --config door.toml\n  edge check --source v4l2:/dev/video0 --sink mqtt://localhost"
+    )
     parser = commands.add_parser("check", help="what keeps this door from working", description=about, epilog=example)
-    parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
+    add_shared(parser)
+    add_ends(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object (docs/schema/check-v1.json)")
     parser.set_defaults(act=act_check)
 
@@ -145,6 +138,20 @@ def add_shared(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_ends(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source",
+        metavar="S",
+        help="video file, image folder or glob, v4l2:/dev/video0, picamera2:0, rtsp://HOST/PATH",
+    )
+    parser.add_argument(
+        "--sink",
+        metavar="S",
+        action="append",
+        help="jsonl:PATH, jsonl:- (stdout), mqtt://[user@]host[:port], mqtts://...; may be given again",
+    )
+
+
 def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 600:
@@ -154,10 +161,19 @@ def seconds(text: str) -> float:
 
 def configure(args: argparse.Namespace) -> Config:
     """The configuration, with what the command line says instead."""
-    config = load_config(args.config)
+    return with_models(load_config(args.config), args)
+
+
+def with_models(config: Config, args: argparse.Namespace) -> Config:
     detector = dataclasses.replace(config.detector, name=args.detector or config.detector.name)
     classifier = dataclasses.replace(config.classifier, bundle=args.model or config.classifier.bundle)
     return dataclasses.replace(config, detector=detector, classifier=classifier)
+
+
+def with_ends(config: Config, args: argparse.Namespace) -> Config:
+    camera = dataclasses.replace(config.camera, source=args.source or config.camera.source)
+    publish = dataclasses.replace(config.publish, sinks=tuple(args.sink or config.publish.sinks))
+    return dataclasses.replace(config, camera=camera, publish=publish)
 
 
 def act_run(args: argparse.Namespace) -> int:
@@ -168,15 +184,15 @@ def act_run(args: argparse.Namespace) -> int:
 
 def run_config(args: argparse.Namespace) -> Config:
     """Read anew at every call: a daemon that is told to reload asks again."""
-    config = configure(args)
-    camera = dataclasses.replace(config.camera, source=args.source or config.camera.source)
-    drain_s = config.publish.drain_s if args.drain_s is None else args.drain_s
-    publish = dataclasses.replace(config.publish, sinks=tuple(args.sink or config.publish.sinks), drain_s=drain_s)
-    if not camera.source:
+    config = with_ends(configure(args), args)
+    if args.drain_s is not None:
+        publish = dataclasses.replace(config.publish, drain_s=args.drain_s)
+        config = dataclasses.replace(config, publish=publish)
+    if not config.camera.source:
         raise UsageError("no source: name one with --source, or as camera.source in the config file")
-    if not publish.sinks:
+    if not config.publish.sinks:
         raise UsageError("no sink: name one with --sink (jsonl:- is stdout), or as publish.sinks in the config file")
-    return dataclasses.replace(config, camera=camera, publish=publish)
+    return config
 
 
 def act_classify(args: argparse.Namespace) -> int:
@@ -210,7 +226,7 @@ def act_check(args: argparse.Namespace) -> int:
 
     logging.getLogger().setLevel(logging.WARNING)  # what is well stands in the table
     findings = []
-    for finding in check(args.config):
+    for finding in check(args.config, lambda config: with_ends(with_models(config, args), args)):
         findings.append(finding)
         if not args.json:
             print(as_row(finding), flush=True)

@@ -29,7 +29,7 @@ def open_detector(config: Config) -> Detector:
     name, long_side_px = config.detector.name, config.detector.long_side_px
     if name == "auto":
         if not is_present("yunet") and not is_present("centerface"):
-            raise InputMissing("no face detector is on this machine: run 'edge model fetch'")
+            raise InputMissing("no face detector is on this machine", "run 'edge model fetch'")
         name = "yunet" if is_present("yunet") else "centerface"
     file = locate(name)
     log.info("detector %s at %d px, %s", name, long_side_px, file.path)

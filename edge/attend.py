@@ -63,20 +63,24 @@ class OutboxWatch:
         self._outbox = outbox
         self._dropped = outbox.dropped
         self._dropped_at_s = -math.inf
-        counts = [loss.count for loss in outbox.losses]
-        self._lost = None if None in counts else sum(count or 0 for count in counts)
+        self._losses, self._lost_at_s = 0, -math.inf
 
     def facts(self, uptime_s: float) -> OutboxFacts:
         dropped = self._outbox.dropped
         if dropped != self._dropped:
             self._dropped, self._dropped_at_s = dropped, uptime_s
+        losses = self._outbox.losses
+        counts = [loss.count for loss in losses]
+        lost = None if None in counts else sum(count or 0 for count in counts)
+        if len(losses) != self._losses:
+            self._losses, self._lost_at_s = len(losses), uptime_s
         holds = {
             "outbox_in_memory": self._outbox.trouble is not None,
             "events_dropped": uptime_s - self._dropped_at_s < LOST_IS_NEWS_S,
-            "events_lost": self._lost != 0 and uptime_s < LOST_IS_NEWS_S,
+            "events_lost": lost != 0 and uptime_s - self._lost_at_s < LOST_IS_NEWS_S,
         }
         news = tuple(reason for reason, is_so in holds.items() if is_so)
-        return OutboxFacts(self._outbox.waiting, self._outbox.oldest_s, dropped, self._lost, news)
+        return OutboxFacts(self._outbox.waiting, self._outbox.oldest_s, dropped, lost, news)
 
 
 class Attendant:
@@ -216,6 +220,7 @@ class Attendant:
             clock=clock_state(self._clock),
             rss_mb=self._board.rss_mb(),
             uptime_s=uptime_s,
+            broker_reasons=self._broker.reasons if self._broker else (),
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )

@@ -72,16 +72,16 @@ def load_bundle(path: Path) -> Bundle:
     """Verify a classifier bundle and read it. Raises InputMissing where there is none, DataError for a bad one."""
     manifest, tag, files = verify_bundle(path)
     if manifest["task"] != "classifier":
-        raise DataError(f"bundle {path} is for task {manifest['task']!r}: a classifier is needed")
+        raise DataError(f"bundle {path} is for task {manifest['task']!r}", "a classifier is needed")
     labels = tuple(files.get("labels.txt", b"").decode(errors="replace").splitlines())
     if labels not in LABELS:
         raise DataError(
-            f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}: export it again"
+            f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}", "export it again"
         )
     try:
         bundle = read_manifest(path, manifest, tag, labels, files["model.tflite"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}: export it again") from error
+        raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}", "export it again") from error
     check_values(bundle)
     return bundle
 
@@ -98,26 +98,28 @@ def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
         wanted = {file: (str(entry["sha256"]), int(entry["size"])) for file, entry in listed.items()}
         schema, task = manifest["schema"], manifest["task"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"bundle {path}: {MANIFEST} is not a manifest ({error!r}): copy or export it again") from error
+        raise DataError(
+            f"bundle {path}: {MANIFEST} is not a manifest ({error!r})", "copy or export it again"
+        ) from error
     if schema != SCHEMA or task not in TASKS:
         raise DataError(
-            f"bundle {path}: schema {schema!r} task {task!r} is not known to this version: update mask-edge"
+            f"bundle {path}: schema {schema!r} task {task!r} is not known to this version", "update mask-edge"
         )
     if not (isinstance(name, str) and NAME.fullmatch(name)):
-        raise DataError(f"bundle {path}: name {name!r} must match {NAME.pattern}")
+        raise DataError(f"bundle {path}: name {name!r} must match {NAME.pattern}", "export it again")
     refuse_strangers(path, set(wanted))
     files = {file: checked_bytes(path, file, *entry) for file, entry in wanted.items()}
     if "model.tflite" not in files:
-        raise DataError(f"bundle {path} lists no model.tflite: export it again")
+        raise DataError(f"bundle {path} lists no model.tflite", "export it again")
     return manifest, f"{name}@{hashlib.sha256(raw).hexdigest()[:12]}", files
 
 
 def read_manifest_bytes(path: Path) -> bytes:
     file = path / MANIFEST
     if not file.is_file():
-        raise InputMissing(f"no model bundle at {path}: {MANIFEST} is not there; name a bundle folder with --model")
+        raise InputMissing(f"no model bundle at {path}: {MANIFEST} is not there", "name a bundle folder with --model")
     if file.is_symlink() or file.stat().st_size > MAX_MANIFEST_BYTES:
-        raise DataError(f"bundle {path}: {MANIFEST} is a link or too large: copy it again")
+        raise DataError(f"bundle {path}: {MANIFEST} is a link or too large", "copy it again")
     return file.read_bytes()
 
 
@@ -126,13 +128,13 @@ def refuse_strangers(path: Path, listed: set[str]) -> None:
     for file in listed:
         parts = PurePosixPath(file).parts
         if not parts or file.startswith("/") or ".." in parts or "\\" in file:
-            raise DataError(f"bundle {path}: listed path {file!r} must be relative, without '..'")
+            raise DataError(f"bundle {path}: listed path {file!r} must be relative, without '..'", "export it again")
     for entry in walk(path):
         relative = entry.relative_to(path).as_posix()
         if entry.is_symlink():
-            raise DataError(f"bundle {path}: {relative} is a link: copy the bundle with its files")
+            raise DataError(f"bundle {path}: {relative} is a link", "copy the bundle with its files")
         if not entry.is_dir() and relative not in listed | {MANIFEST, SIGNATURE}:
-            raise DataError(f"bundle {path}: {relative} is not listed in {MANIFEST}: remove it")
+            raise DataError(f"bundle {path}: {relative} is not listed in {MANIFEST}", "remove it")
 
 
 def walk(path: Path) -> Iterator[Path]:
@@ -146,13 +148,13 @@ def walk(path: Path) -> Iterator[Path]:
 def checked_bytes(path: Path, file: str, sha256: str, size: int) -> bytes:
     target = path / file
     if not target.is_file():
-        raise DataError(f"bundle {path}: {file} is missing: copy the bundle again")
+        raise DataError(f"bundle {path}: {file} is missing", "copy the bundle again")
     found = target.stat().st_size
     if found != size:
-        raise DataError(f"bundle {path}: {file} has {found:,} bytes instead of {size:,}: copy the bundle again")
+        raise DataError(f"bundle {path}: {file} has {found:,} bytes instead of {size:,}", "copy the bundle again")
     data = target.read_bytes()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DataError(f"bundle {path}: {file} was altered (SHA-256 differs): copy the bundle again")
+        raise DataError(f"bundle {path}: {file} was altered (SHA-256 differs)", "copy the bundle again")
     return data
 
 
@@ -195,4 +197,4 @@ def check_values(bundle: Bundle) -> None:
     elif not (0 <= bundle.crop_margin <= 1 and bundle.calibration.temperature > 0 and 0 < bundle.threshold < 1):
         wrong = "crop_margin must be 0-1, temperature above 0, threshold between 0 and 1"
     if wrong:
-        raise DataError(f"bundle {bundle.path}: {wrong}: export it again")
+        raise DataError(f"bundle {bundle.path}: {wrong}", "export it again")

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from edge.assemble import open_detector
+from edge.clock import is_synced, rfc3339_ms
 from edge.config import Config, examine_config, read_config, system_config
 from edge.daemon import open_camera, sink_settings
 from edge.errors import ConfigError, DataError, DiskError, EdgeError, OutputError, Refused, Unavailable, UsageError
@@ -39,8 +40,21 @@ log = logging.getLogger(__name__)
 EVENT_BYTES: Final = 600  # of disk for an event that waits: about 420 of payload, SQLite's own, and room to spare
 MIN_FREE_BYTES: Final = 16 << 20  # below it not even the outbox's log has room to work
 
+# What each part is found by. Where one of these is not as it was meant, something else would be looked at.
+KEYS: Final[dict[Part, tuple[tuple[str, str], ...]]] = {
+    "model": (("classifier", "bundle"),),
+    "detector": (("detector", "name"),),
+    "camera": (("camera", "source"), ("camera", "password_file")),
+    "sink": (
+        ("publish", "sinks"),
+        ("device", "name"),
+        *(("mqtt", key) for key in ("password_file", "ca_file", "cert_file", "key_file", "allow_plaintext_password")),
+    ),
+}
+
 # What to do where an error does not say so itself.
 REMEDIES: Final[dict[Part, str]] = {
+    "clock": "let it reach a time server",
     "config": "correct it in the config file (docs/config.example.toml lists every key)",
     "model": "copy the bundle again, or leave classifier.bundle empty",
     "detector": "run 'edge model fetch'",
@@ -50,18 +64,43 @@ REMEDIES: Final[dict[Part, str]] = {
 }
 
 
-def check(path: Path | None) -> Iterator[Finding]:
-    """Every part in turn, as it is found. path: the config file; None is the system's, or all defaults."""
-    config, findings = look_at_config(path)
+def check(path: Path | None, override: Callable[[Config], Config] = lambda config: config) -> Iterator[Finding]:
+    """Every part in turn, as it is found. path: the config file; None is the system's, or all defaults.
+
+    override: what the command line says instead. A part whose keys in the file are not as they were meant is not looked
+    at: whatever was found would be about something else.
+    """
+    filed, unusable, findings = look_at_config(path)
     yield from findings
+    config = override(filed)
+    skip = partial(not_meant, unusable, filed, config)
+    yield look_at_clock()
     bundle = config.classifier.bundle
-    yield attempt("model", bundle or "the active bundle", lambda: look_at_model(bundle))
-    yield attempt("detector", config.detector.name, lambda: look_at_detector(config))
+    yield skip("model") or attempt("model", bundle or "the active bundle", lambda: look_at_model(bundle))
+    yield skip("detector") or attempt("detector", config.detector.name, lambda: look_at_detector(config))
     state = state_dir()
     running = holder(state)
     yield from look_at_state(config, state, running)
-    yield look_at_camera(config, running)
-    yield from look_at_sinks(config)
+    yield skip("camera") or look_at_camera(config, running)
+    skipped = skip("sink")
+    yield from look_at_sinks(config) if skipped is None else (skipped,)
+
+
+def not_meant(unusable: Sequence[str], filed: Config, config: Config, part: Part) -> Finding | None:
+    """Why a part is not looked at: the file's keys for it cannot be used, and the command line gives no others.
+
+    unusable: keys and sections, "" for the whole file. config: ``filed`` with what the command line says instead.
+    """
+    found_by = KEYS[part]
+    is_given = {pair: valued(config, *pair) != valued(filed, *pair) for pair in found_by}
+    # With the first of them given, what the rest of an unreadable file would say is left at its defaults.
+    whole = set() if is_given[found_by[0]] else {""}
+    for section, key in found_by:
+        which = f"{section}.{key}"
+        if not is_given[section, key] and not {*whole, section, which}.isdisjoint(unusable):
+            what = f"the {part} was not looked at: {which} in the config file cannot be used"
+            return doubtful(part, which, what, "correct the config file, then check again")
+    return None
 
 
 def attempt(part: Part, which: str, look: Callable[[], str | Finding]) -> Finding:
@@ -70,7 +109,7 @@ def attempt(part: Part, which: str, look: Callable[[], str | Finding]) -> Findin
         found = look()
         return well(part, which, found) if isinstance(found, str) else found
     except UsageError as error:  # here it was the file that named it, not the command line
-        return wrong(part, which, ConfigError(str(error)), REMEDIES[part])
+        return wrong(part, which, ConfigError(error.what, error.remedy), REMEDIES[part])
     except EdgeError as error:
         return wrong(part, which, error, REMEDIES[part])
     except OSError as error:
@@ -81,11 +120,15 @@ def attempt(part: Part, which: str, look: Callable[[], str | Finding]) -> Findin
         return wrong(part, which, EdgeError(f"{type(error).__name__} in mask-edge itself"), "report it")
 
 
-def look_at_config(path: Path | None) -> tuple[Config, list[Finding]]:
-    """The configuration as far as it can be used, and what is wrong with the rest."""
+def valued(config: Config, section: str, key: str) -> object:
+    return getattr(getattr(config, section), key)
+
+
+def look_at_config(path: Path | None) -> tuple[Config, list[str], list[Finding]]:
+    """The configuration as far as it can be used, the keys and sections that cannot, and what is wrong with them."""
     path = path or system_config()
     if path is None:
-        return Config(), [well("config", "", "there is no config file, every key is at its default")]
+        return Config(), [], [well("config", "", "there is no config file, every key is at its default")]
     name = str(path)
     raw: dict[str, object] = {}
 
@@ -94,10 +137,22 @@ def look_at_config(path: Path | None) -> tuple[Config, list[Finding]]:
         return f"{path} is well formed"
 
     found = attempt("config", name, read)
-    config, problems = examine_config(raw)
-    if not problems:
-        return config, [found]
-    return config, [wrong("config", name, ConfigError(problem), REMEDIES["config"]) for problem in problems]
+    if found.level != "ok":
+        return Config(), [""], [found]
+    config, misuses = examine_config(raw)
+    if not misuses:
+        return config, [], [found]
+    findings = [wrong("config", name, misuse.error, REMEDIES["config"]) for misuse in misuses]
+    return config, [misuse.meant for misuse in misuses], findings
+
+
+def look_at_clock() -> Finding:
+    """A door works without a set clock; its events then say so."""
+    now = rfc3339_ms(time.time())[:16].replace("T", " ")
+    if is_synced():
+        return well("clock", "", f"the clock is set by the network or a receiver: {now} UTC")
+    what = f"nobody sets this machine's clock, which says {now} UTC: events will say unsynced"
+    return doubtful("clock", "", what, "let it reach a time server (timedatectl timesync-status, or chronyc tracking)")
 
 
 def look_at_model(bundle: str) -> str:
@@ -130,17 +185,17 @@ def look_at_state(config: Config, folder: Path, running: int | None) -> Iterator
 def look_at_folder(folder: Path, running: int | None) -> str:
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not there.is_dir():
-        raise OutputError(f"{there} is no folder, and the state folder {folder} needs one there: take it away")
+        raise OutputError(f"{there} is no folder, and the state folder {folder} needs one there", "take it away")
     if there != folder:
         if not os.access(there, os.W_OK | os.X_OK):
-            raise Refused(f"{folder} is not there and this user may not make it: make it, or run as the unit's user")
+            raise Refused(f"{folder} is not there and this user may not make it", "make it, or run as the unit's user")
         return f"{folder} will be made by the first run"
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-") as file:
             file.write(b"x")
             file.flush()
     except PermissionError as error:
-        raise Refused(f"{folder} may not be written by this user: run this as root or as the unit's user") from error
+        raise Refused(f"{folder} may not be written by this user", "run this as root or as the unit's user") from error
     look_at_outbox(folder / FILE)
     return f"{folder} can be written" + (f"; a daemon is running (pid {running})" if running else "")
 
@@ -150,12 +205,14 @@ def look_at_outbox(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not path.is_file():
-        raise OutputError(f"{path} is no file, so events would wait in memory only: take it away")
+        raise OutputError(f"{path} is no file, so events would wait in memory only", "take it away")
     for file in (path, *path.parent.glob(f"{path.name}-*")):
         if not os.access(file, os.R_OK | os.W_OK):
-            raise Refused(f"{file} may not be written by this user: give it to the user that edge runs as")
+            raise Refused(f"{file} may not be written by this user", "give it to the user that edge runs as")
     if not is_sound(path):
-        raise DataError(f"{path} is damaged: keep a copy if you need it; the next start sets it aside and begins anew")
+        raise DataError(
+            f"{path} is damaged", "keep a copy if you need it; the next start sets it aside and begins anew"
+        )
 
 
 def nearest(folder: Path) -> Path:
@@ -182,9 +239,9 @@ def first_frame(config: Config) -> str:
         try:
             frame = source.read(config.camera.read_timeout_s)
         except SourceLost as error:
-            raise SourceLost(f"{error}: {REMEDIES['camera']}") from error
+            raise SourceLost(error.what, error.remedy or REMEDIES["camera"]) from error
         if frame is None:
-            raise DataError(f"{source.name} holds no frame: name another source")
+            raise DataError(f"{source.name} holds no frame", "name another source")
         height, width = frame.image_bgr.shape[:2]
         return f"{source.name} gave a frame of {width} x {height} after {time.monotonic() - started_s:.1f} s"
 
@@ -222,13 +279,15 @@ def look_at_sink(config: Config, spec: str) -> str | Finding:
         remedy = "check it as the unit, which has it as a credential (docs/operate.md), or set mqtt.password_file"
         return doubtful("sink", str(line.address), f"{line.address} is there, but no password is known here", remedy)
     kind = Refused if answer.how is How.REFUSED else Unavailable
-    raise kind(f"{line.address}: {answer.why}")
+    raise kind(f"{line.address}: {answer.what}", answer.remedy)
 
 
 def look_at_file(target: str) -> str:
     folder = Path(target).absolute().parent
     if target != "-" and not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{target} cannot be made in {folder}: make that folder, or choose another place")
+        raise OutputError(f"{target} cannot be made in {folder}", "make that folder, or choose another place")
     if os.path.exists(target) and not os.access(target, os.W_OK):  # noqa: PTH110 - as the sink asks it
-        raise OutputError(f"{target} may not be written by this user: change its permissions, or choose another place")
+        raise OutputError(
+            f"{target} may not be written by this user", "change its permissions, or choose another place"
+        )
     return f"{'stdout' if target == '-' else target} can be written"

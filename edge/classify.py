@@ -59,5 +59,5 @@ def check_tensor(bundle: Bundle, which: str, said: TensorSpec, found: Tensor) ->
     same = (said.shape, said.dtype, said.zero_point) == (found.shape, found.dtype, found.zero_point)
     if not (same and np.isclose(said.scale, found.scale, rtol=1e-4)):
         raise DataError(
-            f"bundle {bundle.path}: bundle.json says {which} {said}, the model has {found}: export it again"
+            f"bundle {bundle.path}: bundle.json says {which} {said}, the model has {found}", "export it again"
         )

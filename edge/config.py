@@ -131,6 +131,15 @@ class Config:
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
 
 
+@dataclass(frozen=True, slots=True)
+class Misuse:
+    """What is wrong with the file, and which key (``camera.source``) or section has not the value that its author
+    meant; "" where that cannot be said."""
+
+    meant: str
+    error: ConfigError
+
+
 def load_config(path: Path | None) -> Config:
     """Read a file; without one the system's where it is, else all defaults. Raises ConfigError with every finding."""
     path = path or system_config()
@@ -138,7 +147,7 @@ def load_config(path: Path | None) -> Config:
         return Config()
     config, findings = examine_config(read_config(path))
     if findings:
-        raise ConfigError(f"config file {path}: {'; '.join(findings)}")
+        raise ConfigError(f"config file {path}: {'; '.join(str(f.error) for f in findings)}")
     return config
 
 
@@ -152,11 +161,11 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise InputMissing(f"config file {path} is not there: name another with --config") from error
+        raise InputMissing(f"config file {path} is not there", "name another with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"config file {path} is not TOML: {error}; text stands in quotes") from error
+        raise ConfigError(f"config file {path} is not TOML: {error}", "text stands in quotes") from error
     except PermissionError as error:
-        raise Refused(f"config file {path} may not be read by this user: change its permissions") from error
+        raise Refused(f"config file {path} may not be read by this user", "change its permissions") from error
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
 
@@ -165,38 +174,39 @@ def parse_config(raw: dict[str, Any]) -> Config:
     """From parsed TOML to a checked Config; all findings at once, in one ConfigError."""
     config, findings = examine_config(raw)
     if findings:
-        raise ConfigError("; ".join(findings))
+        raise ConfigError("; ".join(str(f.error) for f in findings))
     return config
 
 
-def examine_config(raw: dict[str, Any]) -> tuple[Config, list[str]]:
+def examine_config(raw: dict[str, Any]) -> tuple[Config, list[Misuse]]:
     """What of it can be used, the rest at its defaults, and everything that is wrong with the rest."""
-    findings: list[str] = []
+    findings: list[Misuse] = []
     hints = get_type_hints(Config)
     sections = {}
     for name, value in raw.items():
         if name not in hints:
-            findings.append(unknown(f"[{name}]" if isinstance(value, dict) else name, name, hints))
+            findings.append(unknown(f"[{name}]" if isinstance(value, dict) else name, name, hints, raw))
         elif not isinstance(value, dict):
-            findings.append(f"{name} must be a section: write [{name}]")
+            findings.append(Misuse(name, ConfigError(f"{name} must be a section", f"write [{name}]")))
         else:
             sections[name] = parse_section(name, hints[name], value, findings)
     return Config(**sections), findings
 
 
-def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: list[str]) -> Any:
+def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: list[Misuse]) -> Any:
     hints = get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}
     values = {}
     for name, value in raw.items():
         where = f"{section}.{name}"
         if name not in fields:
-            findings.append(unknown(where, name, fields))
+            findings.append(unknown(where, name, fields, raw, section))
             continue
         wrong = problem(value, hints[name], fields[name].metadata)
-        finding = f"{where} {wrong}, is {masked(repr(value))}" if wrong else topic_problem(where, value)
-        if finding:
-            findings.append(finding)
+        is_so = f"{where} {wrong}, is {masked(repr(value))}"
+        error = ConfigError(is_so) if wrong else topic_problem(where, value)
+        if error:
+            findings.append(Misuse(where, error))
         else:
             values[name] = (
                 tuple(value) if isinstance(value, list) else hints[name](value) if hints[name] is float else value
@@ -204,9 +214,12 @@ def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: 
     return kind(**values)
 
 
-def unknown(where: str, name: str, known: Any) -> str:
+def unknown(where: str, name: str, known: Any, given: dict[str, Any], section: str = "") -> Misuse:
+    """where: the key, for the message. name: as it stands among ``given``, in ``section``; "" is the file itself."""
     near = difflib.get_close_matches(name, known, n=1)
-    return f"{where} is not a known key" + (f": did you mean {near[0]}?" if near else f": one of {', '.join(known)}")
+    remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+    meant = near[0] if near and near[0] not in given else name
+    return Misuse(f"{section}.{meant}" if section else meant, ConfigError(f"{where} is not a known key", remedy))
 
 
 def problem(value: Any, kind: Any, metadata: Any) -> str | None:
@@ -228,7 +241,7 @@ def problem(value: Any, kind: Any, metadata: Any) -> str | None:
     return None
 
 
-def topic_problem(where: str, value: Any) -> str | None:
+def topic_problem(where: str, value: Any) -> ConfigError | None:
     """What topics and ids cannot hold, said by those who make them. An empty base topic is the default one."""
     try:
         if where in ("device.name", "camera.name"):
@@ -236,5 +249,5 @@ def topic_problem(where: str, value: Any) -> str | None:
         elif where == "mqtt.base_topic" and value:
             check_base(value)
     except ConfigError as error:
-        return masked(str(error))
+        return ConfigError(masked(error.what), error.remedy)
     return None

@@ -19,9 +19,17 @@ from __future__ import annotations
 
 
 class EdgeError(Exception):
-    """Root of the tree; ``exit_code`` is that of sysexits.h."""
+    """Root of the tree; ``exit_code`` is that of sysexits.h.
+
+    what: what is wrong with which thing. remedy: what to do; empty where ``what`` says it, or nothing can be said.
+    """
 
     exit_code = 70
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(f"{what}: {remedy}" if remedy else what)
+        self.what = what
+        self.remedy = remedy
 
 
 class UsageError(EdgeError):

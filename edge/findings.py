@@ -21,7 +21,7 @@ from edge.errors import (
 )
 
 SCHEMA: Final = 1  # docs/schema/check-v1.json
-Part = Literal["config", "model", "detector", "state", "camera", "sink"]
+Part = Literal["config", "clock", "model", "detector", "state", "camera", "sink"]
 Level = Literal["ok", "warning", "error"]
 # First what keeps `edge run` from starting at all, last what it rides out by itself.
 WORST_FIRST: Final = tuple(
@@ -59,15 +59,8 @@ def doubtful(part: Part, which: str, what: str, remedy: str) -> Finding:
 
 
 def wrong(part: Part, which: str, error: EdgeError, remedy: str) -> Finding:
-    """An error as a finding. Our messages end in their remedy; ``remedy`` stands in where one has none."""
-    what, said = split(str(error))
-    return Finding(part, which, "error", what, said or remedy, error.exit_code)
-
-
-def split(message: str) -> tuple[str, str]:
-    """``WHAT is wrong with WHICH thing: what to do`` in two; the second is empty where it only names the thing."""
-    what, colon, remedy = message.rpartition(": ")
-    return (what, remedy) if colon and " " in what else (message, "")
+    """An error as a finding. ``remedy`` stands in where the error has none of its own."""
+    return Finding(part, which, "error", error.what, error.remedy or remedy, error.exit_code)
 
 
 def worst(findings: Iterable[Finding]) -> int:

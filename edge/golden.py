@@ -42,11 +42,11 @@ def check_golden(path: Path, threads: int = 1) -> str:
     classifier = Classifier(bundle, threads)
     cases = read_golden(bundle)
     if not cases:
-        raise DataError(f"bundle {path}: {EXPECTED} lists no inputs, so nothing can be tested: export it again")
+        raise DataError(f"bundle {path}: {EXPECTED} lists no inputs, so nothing can be tested", "export it again")
     wrong = [w for case, crop in cases if (w := disagreement(case, crop, classifier))]
     if wrong:
         raise DataError(
-            f"bundle {path}: self-test failed on {classifier.runtime}: {'; '.join(wrong)}: do not use it here"
+            f"bundle {path}: self-test failed on {classifier.runtime}: {'; '.join(wrong)}", "do not use it here"
         )
     return f"{bundle.tag}: {len(cases)} golden inputs agree on {classifier.runtime}"
 
@@ -59,7 +59,7 @@ def read_golden(bundle: Bundle) -> list[tuple[Golden, ImageU8]]:
         cases = [Golden(str(c["file"]), str(c["label"]), float(c["p_mask"])) for c in listed]
         return [(case, decode_crop(files[f"golden/{case.file}"], bundle)) for case in cases]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"bundle {bundle.path}: {EXPECTED} lacks or garbles {error}: export it again") from error
+        raise DataError(f"bundle {bundle.path}: {EXPECTED} lacks or garbles {error}", "export it again") from error
 
 
 def decode_crop(data: bytes, bundle: Bundle) -> ImageU8:

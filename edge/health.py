@@ -27,6 +27,8 @@ REASONS: Final[dict[str, str]] = {
     "camera_blocked": "the picture shows nothing: look for what covers the lens",
     "camera_blurred": "the picture is less sharp than usual: clean the lens, set the focus, then restart mask-edge",
     "broker_silent": "the broker acknowledges nothing: see the log's mqtt lines; events wait on disk",
+    "broker_refuses": "the broker does not take all that is sent: see the log's mqtt lines; events wait on disk",
+    "name_taken": "another client seems to use this device's name at the broker: give each a device.name of its own",
     "outbox_in_memory": "the disk takes no events: make room, or look after the card, before the next power cut",
     "events_dropped": "the oldest waiting events made room: bring the broker back, or raise outbox.max_events",
     "events_lost": "events could not be kept: see the log's outbox lines; look after the card",
@@ -42,7 +44,7 @@ REASONS: Final[dict[str, str]] = {
 class OutboxFacts:
     """depth: events that wait. oldest_s: age of the oldest of them. dropped: events of this epoch that made room.
 
-    lost: events that this start found to be gone, None where nobody can tell how many. news: reasons of
+    lost: events found to be gone, by this start and since; None where nobody can tell how many. news: reasons of
     ``REASONS`` that the outbox gives.
     """
 
@@ -60,6 +62,7 @@ class Facts:
     outbox, last_ack_s: None where there is no broker to feed; ``last_ack_s`` also where it never acknowledged anything.
     model: the bundle's tag. temperature_c: of the SoC. throttled, temperature_c: None where the board does not tell.
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
+    broker_reasons: reasons of ``REASONS`` that the broker gives.
     is_hot: fewer frames are looked at for it. is_reload_refused: the configuration in force is not the one in the file.
     """
 
@@ -74,6 +77,7 @@ class Facts:
     clock: ClockState
     rss_mb: float
     uptime_s: float
+    broker_reasons: tuple[str, ...] = ()
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -102,7 +106,8 @@ def reasons(facts: Facts) -> set[str]:
         "clock_unsynced": facts.clock == "unsynced" and facts.uptime_s > CLOCK_GRACE_S,
         "reload_refused": facts.is_reload_refused,
     }
-    return {reason for reason, is_so in holds.items() if is_so} | set(facts.outbox.news if facts.outbox else ())
+    others = (*facts.broker_reasons, *(facts.outbox.news if facts.outbox else ()))
+    return {reason for reason, is_so in holds.items() if is_so} | set(others)
 
 
 def is_silent(facts: Facts) -> bool:

@@ -42,7 +42,7 @@ def find_runtime() -> tuple[Any, str]:
             return importlib.import_module(module), f"{package} {importlib.metadata.version(package)}"
         except ImportError:
             continue
-    raise Unavailable("no TFLite runtime is installed: pip install ai-edge-litert (or tflite-runtime on Python 3.11)")
+    raise Unavailable("no TFLite runtime is installed", "pip install ai-edge-litert (or tflite-runtime on Python 3.11)")
 
 
 class Interpreter:
@@ -59,7 +59,7 @@ class Interpreter:
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise DataError(f"model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is needed")
+            raise DataError(f"model has {len(inputs)} inputs and {len(outputs)} outputs", "one of each is needed")
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
         self.input, self.output = describe(inputs[0]), describe(outputs[0])
         with refusing(self.runtime):
@@ -97,7 +97,7 @@ def refusing(runtime: str) -> Iterator[None]:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise DataError(f"model cannot be run by {runtime}: {reason}") from error
     except SystemError as error:
-        raise Unavailable(f"{runtime} is broken here: with numpy {np.__version__} it needs numpy < 2") from error
+        raise Unavailable(f"{runtime} is broken here", f"with numpy {np.__version__} it needs numpy < 2") from error
 
 
 def describe(detail: dict[str, Any]) -> Tensor:

@@ -41,9 +41,9 @@ def read_password(path: Path, key: str) -> str:
         is_public = path.stat().st_mode & stat.S_IROTH
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{key}: {path} cannot be read: {why}: correct the path or its permissions") from None
+        raise ConfigError(f"{key}: {path} cannot be read: {why}", "correct the path or its permissions") from None
     if not password:
-        raise ConfigError(f"{key}: {path} is empty: write the password into its first line")
+        raise ConfigError(f"{key}: {path} is empty", "write the password into its first line")
     if is_public:
         _tell_public(path)
     return password

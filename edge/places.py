@@ -68,7 +68,7 @@ def default_bundle() -> Path:
         return active
     if active.is_symlink():
         raise InputMissing(
-            f"{active} points to {active.readlink()}, which is not there: put that bundle back, or remove the link to "
-            "use the model that came with this version"
+            f"{active} points to {active.readlink()}, which is not there",
+            "put that bundle back, or remove the link to use the model that came with this version",
         )
     return shipped_models() / SHIPPED_BUNDLE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,16 +25,24 @@ EVERY_S: Final = 5.0
 STALE_S: Final = 60.0  # opening a camera, the longest of what the daemon's loop does, takes 20 s
 
 
-KEYS: Final = frozenset(("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith("is_"))))
+NOT_TOLD: Final = ("is_", "broker_reasons")  # fields of ``Facts`` that stand in ``reasons`` only
+KEYS: Final = frozenset(
+    ("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith(NOT_TOLD)))
+)
 
 
 class StatusFile:
-    """Written by the daemon into ``folder`` (None: nowhere), whole or not at all, and gone with it."""
+    """Written by the daemon into ``folder`` (None: nowhere), whole or not at all, and gone with it.
+
+    Of two runs that share a folder (``jsonl:`` only: a broker's outbox keeps the second one out) the first is told of
+    as long as it lasts. The kernel's lock on the folder goes with its process, whatever ends that.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / FILE if folder else None
         self._has_failed = False
         self._written = b""
+        self._lock: int | None = None  # an open descriptor of the folder
 
     def write(self, status: dict[str, Any]) -> None:
         """Never fails: that nobody can ask for its health is no reason for a door to stop."""
@@ -41,6 +51,8 @@ class StatusFile:
         beside = self._path.with_name(f".{FILE}.new")
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if not self._is_ours(self._path.parent):
+                return
             self._written = encode(status)
             beside.write_bytes(self._written)
             beside.chmod(MODE)  # whatever the umask
@@ -51,11 +63,31 @@ class StatusFile:
             self._has_failed = True
 
     def remove(self) -> None:
-        """Ours only: another run may have written its own there meanwhile."""
+        """Ours only."""
         if self._path is not None:
             with suppress(OSError):
                 if self._path.read_bytes() == self._written:
                     self._path.unlink()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _is_ours(self, folder: Path) -> bool:
+        if self._lock is not None:
+            return True
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if not isinstance(error, BlockingIOError):
+                return True  # a file system without locks: nothing can be told, and nothing is worse than before
+            if not self._has_failed:
+                log.info("status: another run tells its status in %s: 'edge status' is of that one", folder)
+            self._has_failed = True
+            return False
+        self._lock, self._has_failed = lock, False
+        return True
 
 
 def places() -> list[Path]:

@@ -92,7 +92,7 @@ def listed() -> dict[str, ThirdParty]:
 def named(name: str) -> ThirdParty:
     entries = listed()
     if name not in entries:
-        raise UsageError(f"{name!r} is no listed model file: one of {', '.join(entries)}")
+        raise UsageError(f"{name!r} is no listed model file", f"one of {', '.join(entries)}")
     return entries[name]
 
 
@@ -101,10 +101,10 @@ def read_checked(item: ThirdParty, path: Path) -> ModelFile:
     size = path.stat().st_size
     remedy = f"run 'edge model fetch {item.name}'"
     if size != item.size:
-        raise DataError(f"{path} has {size:,} bytes instead of {item.size:,} (truncated?): {remedy}")
+        raise DataError(f"{path} has {size:,} bytes instead of {item.size:,} (truncated?)", f"{remedy}")
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise DataError(f"{path} was altered (SHA-256 differs): {remedy}")
+        raise DataError(f"{path} was altered (SHA-256 differs)", f"{remedy}")
     return ModelFile(path, data)
 
 
@@ -131,7 +131,7 @@ def locate(name: str) -> ModelFile:
         path = folder / item.file
         if path.is_file():
             return read_checked(item, path)
-    raise InputMissing(f"model file {item.file} is not on this machine: run 'edge model fetch {name}'")
+    raise InputMissing(f"model file {item.file} is not on this machine", f"run 'edge model fetch {name}'")
 
 
 def fetch(name: str, extra_folder: Path | None = None) -> Path:

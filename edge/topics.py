@@ -23,7 +23,7 @@ def check_name(key: str, name: str) -> str:
     key: what the name is for, as the user knows it (``device``, ``camera``). Raises ConfigError.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{key} must be 1 to 64 characters of a-z 0-9 _ -, is {name!r}: choose another name")
+        raise ConfigError(f"{key} must be 1 to 64 characters of a-z 0-9 _ -, is {name!r}", "choose another name")
     return name
 
 
@@ -33,12 +33,13 @@ def check_base(base: str) -> str:
     root = base.partition("/")[0]
     if root in _ROOTS_TAKEN:
         raise ConfigError(
-            f"mqtt.base_topic {base!r} cannot be used: {root}/ is for {_ROOTS_TAKEN[root]}: choose another"
+            f"mqtt.base_topic {base!r} cannot be used: {root}/ is for {_ROOTS_TAKEN[root]}", "choose another"
         )
     if bad or not 1 <= len(base.encode()) <= _BASE_MAX_BYTES:
         raise ConfigError(
-            f"mqtt.base_topic {base!r} cannot be used: write 1 to {_BASE_MAX_BYTES} bytes without + # or line breaks, "
-            "not beginning with / or $, not ending with /"
+            f"mqtt.base_topic {base!r} cannot be used",
+            f"write 1 to {_BASE_MAX_BYTES} bytes without + # or line breaks, "
+            "not beginning with / or $, not ending with /",
         )
     return base
 

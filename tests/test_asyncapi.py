@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,29 @@ def test_the_fake_device_says_one_of_each_kind(live: list[Received]) -> None:
 def test_there_is_one_picture_a_decision_and_it_names_it(live: list[Received]) -> None:
     decided = [json.loads(m.payload)["id"] for m in of("sendEvent", live) if b'"decided"' in m.payload][1:]
     assert [dict(message.user_properties)["event"] for message in of("sendSnapshot", live)] == decided
+
+
+@needs_broker
+@pytest.mark.parametrize("ending", ["by itself", "by Ctrl-C"])
+def test_a_played_door_that_cleans_up_leaves_nothing_at_the_broker(tmp_path: Path, ending: str) -> None:
+    broker = Broker(tmp_path).start()
+    argv = ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--clean", "--pause-s", "0.05"]
+    argv += ["--once"] if ending == "by itself" else []
+    try:
+        with subscribed(broker.port) as subscriber:
+            door = subprocess.Popen([sys.executable, "-m", "demo.fake_device", *argv], cwd=ROOT)
+            subscriber.wait_for(3, "/health")
+            if ending == "by Ctrl-C":
+                door.send_signal(signal.SIGINT)
+            assert door.wait(30) == 0
+            retained = {m.topic: m.payload for m in subscriber.received if not m.topic.endswith("/event")}
+            assert len(retained) == 5
+            wait_until(lambda: subscriber.payloads("")[-1] == b"", "the last of them is emptied")
+        with subscribed(broker.port) as late, subscribed(broker.port, "$SYS/broker/version") as other:
+            other.wait_for(1, "version")
+            assert late.received == []
+    finally:
+        broker.kill()
 
 
 def test_the_schemas_are_schemas() -> None:

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,7 @@ class Outbox:
     """Any thread may call; a call takes as long as the disk does. Made by ``open_outbox``.
 
     epoch: born with the file. last_seq: the last number given, 0 for none; it counts on over restarts.
-    losses: what this start found to be lost.
+    losses: what was found to be lost, by this start and since. path: of the file; None where it must not be set aside.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Outbox:
         note: Note,
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
+        *,
         make: Callable[[str], Store] | None = None,
+        path: Path | None = None,
     ) -> None:
         if limits.events < 1:
             raise ValueError(f"limits.events must be 1 or more, is {limits.events}")
@@ -89,6 +92,7 @@ class Outbox:
         self._limits = limits
         self._clock = clock
         self._make = make
+        self._path = path
         self._lock = threading.Lock()
         self._trouble = found.trouble
         self._cannot_read: str | None = None
@@ -222,10 +226,23 @@ class Outbox:
         self._let_go_if_damaged(error)
 
     def _let_go_if_damaged(self, error: Exception) -> None:
-        """The next start sets the file aside; what it holds can no longer be told."""
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            self._trouble = f"damaged: {error}"
-            self._let_go()
+        """Set the file aside; the next event makes another. Numbers and epoch go on: both are known here, where a start
+        has to begin anew. Where the file cannot be moved either, events wait in memory for the next start."""
+        if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.OperationalError):
+            return
+        self._trouble, self._cannot_read = f"damaged: {error}", None
+        lost = self._on_disk - len(self._delivered)
+        self._let_go()
+        if self._path is None:
+            return
+        try:
+            aside = store.set_aside(self._path)
+        except OSError as why:
+            log.error("outbox: %s is damaged and cannot be set aside: %s: look after the card", self._path, why)
+            return
+        loss = Loss(lost, f"{self._path} is damaged ({error}) and was set aside as {aside.name}")
+        self.losses += (loss,)
+        _tell(loss)
 
     def _let_go(self) -> None:
         if self._disk:
@@ -296,15 +313,20 @@ def open_outbox(folder: Path, limits: Limits = Limits(), clock: Callable[[], flo
         note = Note(folder / MEMORY_NOTE)
         lost = _of_another_epoch(note.read())
         found = Found(About(new_epoch(), 0, 0, 0), losses=lost, trouble=why)
-        return _told(Outbox(found, note, limits, clock, lambda epoch: _make(folder, epoch)))
-    return _told(Outbox(found, Note(folder / NOTE), limits, clock))
+        return _told(Outbox(found, note, limits, clock, make=partial(_make, folder)))
+    make = partial(_make, folder)
+    return _told(Outbox(found, Note(folder / NOTE), limits, clock, make=make, path=folder / FILE))
 
 
 def _told(outbox: Outbox) -> Outbox:
     for loss in outbox.losses:
-        count = "an unknown number of" if loss.count is None else loss.count
-        log.error("outbox: %s events are lost: %s", count, loss.why)
+        _tell(loss)
     return outbox
+
+
+def _tell(loss: Loss) -> None:
+    count = "an unknown number of" if loss.count is None else loss.count
+    log.error("outbox: %s events are lost: %s", count, loss.why)
 
 
 def _find(folder: Path) -> Found:
@@ -352,8 +374,8 @@ def _is_broken(error: sqlite3.DatabaseError, path: Path) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF == sqlite3.SQLITE_BUSY:
         raise Unavailable(
-            f"outbox {path} is used by another edge run: end that one, or give this one a state folder of its own "
-            "(XDG_STATE_HOME, or STATE_DIRECTORY)"
+            f"outbox {path} is used by another edge run",
+            "end that one, or give this one a state folder of its own (XDG_STATE_HOME, or STATE_DIRECTORY)",
         ) from None
     return code in BROKEN
 

@@ -54,10 +54,10 @@ def check_sinks(specs: Sequence[str], settings: SinkSettings) -> None:
     for index, spec in enumerate(specs):
         check_sink(spec, settings)
         if spec in specs[:index]:
-            raise ConfigError(f"sink {masked(spec)} is named twice: every event would go there twice")
+            raise ConfigError(f"sink {masked(spec)} is named twice and would get every event twice", "name it once")
     brokers = [masked(spec) for spec in specs if is_broker(spec)]
     if len(brokers) > 1:
-        raise ConfigError(f"sinks {' and '.join(brokers)} are two brokers: name one, and let it bridge to the other")
+        raise ConfigError(f"sinks {' and '.join(brokers)} are two brokers", "name one, and let it bridge to the other")
 
 
 def is_broker(spec: str) -> bool:
@@ -109,7 +109,7 @@ def _kind(spec: str) -> str:
     kind, colon, _ = spec.partition(":")
     if colon and kind.lower() in ("jsonl", "mqtt", "mqtts"):
         return kind.lower()
-    raise UsageError(f"unknown sink {masked(spec)!r}: use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
+    raise UsageError(f"unknown sink {masked(spec)!r}", "use jsonl:PATH, jsonl:- or mqtt://[user@]host[:port]")
 
 
 def _target(spec: str) -> str:

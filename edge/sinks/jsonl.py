@@ -73,11 +73,11 @@ class JsonlSink:
 def checked(target: str) -> Path | None:
     """The file that is meant, None for stdout; nothing is made yet. Raises OutputError where none is named."""
     if not target:
-        raise UsageError("sink jsonl: names no file: use jsonl:PATH, or jsonl:- for stdout")
+        raise UsageError("sink jsonl: names no file", "use jsonl:PATH, or jsonl:- for stdout")
     if target == "-":
         return None
     if Path(target).is_file() and not _may_hold_events(Path(target)):
-        raise OutputError(f"{target} is there and holds no events: choose another file with --sink")
+        raise OutputError(f"{target} is there and holds no events", "choose another file with --sink")
     return Path(target)
 
 
@@ -99,7 +99,7 @@ def _open(path: Path) -> int:
             os.write(fd, b"\n")
     except OSError as err:
         why = "nobody reads this pipe" if err.errno == errno.ENXIO else err.strerror
-        raise OutputError(f"cannot create {path}: {why}: choose another place with --sink") from None
+        raise OutputError(f"cannot create {path}: {why}", "choose another place with --sink") from None
     return fd
 
 

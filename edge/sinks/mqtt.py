@@ -7,6 +7,7 @@ broker that is away, slow or unfriendly never ends the run and never holds up a 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from typing import Final
@@ -18,18 +19,20 @@ from edge.errors import Undelivered
 from edge.events import Event
 from edge.outbox import Outbox
 from edge.records import ImageU8
-from edge.sinks.mqtt_address import find_password, parse_address, tls_context
-from edge.sinks.mqtt_endings import Ended, How
+from edge.sinks.mqtt_address import find_password, parse_address, refuse_unused_tls, tls_context
+from edge.sinks.mqtt_endings import Ended, How, rivalled
+from edge.sinks.mqtt_lessons import Lessons
 from edge.sinks.mqtt_line import Closing, Line
 from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S, Session
 from edge.sinks.notices import Notice, Notices
 from edge.sinks.settings import SinkSettings
 from edge.snapshot import as_jpeg
-from edge.topics import check_base, check_name, default_base, discovery_topic, snapshot_topic
+from edge.topics import check_base, check_name, default_base, discovery_topic, event_topic, snapshot_topic
 
 log = logging.getLogger(__name__)
 
 _HURRIED_PAUSE_S: Final = 0.5  # between attempts once the run is ending: little time is left
+_SLOW_SPREAD: Final = 0.2  # of the pause after a refusal, up or down: doors that were refused together part ways
 _NAMES: Final = {MQTTProtocolVersion.MQTTv5: "MQTT 5", MQTTProtocolVersion.MQTTv311: "MQTT 3.1.1"}
 
 
@@ -49,6 +52,9 @@ class MqttSink:
         self._trouble: Ended | None = Ended(How.LOST, "no connection yet")  # why events wait; None while all is well
         self._told: set[Ended] = set()  # troubles that the log has been told of since it last worked
         self._complaints: set[str] = set()
+        self._is_refused = False  # the login, at the last attempt
+        # Longer than any pause of ours: a rival's stay lasts as long as our pause, and must not pass for a good one.
+        self._lessons = Lessons(2 * max(line.settings.retry_max_s, line.settings.refused_retry_s))
         self._last_ack_mono_s: float | None = None
         self._ignored = 0
         if line.settings.has_snapshot:
@@ -77,6 +83,18 @@ class MqttSink:
         session = self._session
         last_s = (session.last_ack_mono_s if session else None) or self._last_ack_mono_s
         return None if last_s is None else time.monotonic() - last_s
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is wrong between the broker and us, as words of ``edge.health.REASONS``; it may be reachable all the
+        same."""
+        session = self._session
+        is_over = session is not None and session.lasted_s >= self._lessons.steady_s
+        holds = {
+            "broker_refuses": self._is_refused or bool(self._lessons.refused),
+            "name_taken": self._lessons.is_rivalled and not is_over,
+        }
+        return tuple(reason for reason, is_so in holds.items() if is_so)
 
     def publish(self, event: Event, payload: bytes) -> None:
         self._outbox.put(event.seq, payload)
@@ -108,7 +126,8 @@ class MqttSink:
         if session is not None or self.waiting:  # else there is nothing to wait for, not even a broker
             self._thread.join(drain_s + FAREWELL_S + 2 * HANG_UP_S)
         if self.waiting:
-            why = self._trouble.why if self._trouble else "no time was left"
+            refused = self._lessons.refused.get(event_topic(self._line.base_topic))
+            why = self._trouble.why if self._trouble else refused or "no time was left"
             raise Undelivered(
                 f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run "
                 "again; they are kept and go first"
@@ -139,26 +158,47 @@ class MqttSink:
         return ended
 
     def _one_session(self, version: MQTTProtocolVersion) -> Ended:
-        session = Session(self._line, self._outbox, self._notices, self._closing, version, complain=self._complain)
+        session = Session(
+            self._line,
+            self._outbox,
+            self._notices,
+            self._closing,
+            version,
+            lessons=self._lessons,
+            complain=self._complain,
+        )
         try:
             refused = session.dial()
+            self._is_refused = refused is not None and refused.how is How.REFUSED
             if refused is not None:
+                self._lessons.not_connected()
                 return refused
             log.info("mqtt: connected to %s by %s as %s", self.name, _NAMES[version], self._line.client_id)
             self._session = session
-            ended = session.serve()
+            ended = self._judged(session, session.serve())
             self._forget_trouble(session)
             return ended
         finally:
             self._last_ack_mono_s = session.last_ack_mono_s or self._last_ack_mono_s
             self._session = None
             session.hang_up()
-            if session.was_acknowledged:
+            # A login alone is no success: two devices of one name log in without end.
+            if session.has_delivered or session.lasted_s >= self._lessons.steady_s:
                 self._backoff.reset()
             self._ignored += session.ignored
 
+    def _judged(self, session: Session, ended: Ended) -> Ended:
+        """Where one connection after the other ends soon and for nothing, the reason is most likely our name."""
+        is_told = ended.how is How.RIVALLED
+        self._lessons.ended(session.lasted_s, owed_nothing=session.owed_nothing, is_told=is_told)
+        if self._lessons.is_rivalled and not is_told and ended.how is How.LOST:
+            return rivalled(self._line.client_id, is_told=False)
+        return ended
+
     def _forget_trouble(self, session: Session) -> None:
         """After it worked, whatever comes next is news. Where events were refused, only a delivered one is a sign."""
+        if self._lessons.is_rivalled:
+            return
         is_refused = self._trouble is not None and self._trouble.how is How.REFUSED
         if session.has_delivered or (session.was_acknowledged and not is_refused):
             self._trouble = None
@@ -166,8 +206,9 @@ class MqttSink:
 
     def _tell(self, ended: Ended) -> float:
         """Log what is new; returns the pause before the next attempt, seconds."""
-        is_slow = ended.how is How.REFUSED
-        pause_s = self._line.settings.refused_retry_s if is_slow else self._backoff.next_s()
+        is_slow = ended.how in (How.REFUSED, How.RIVALLED)
+        spread = random.uniform(1 - _SLOW_SPREAD, 1 + _SLOW_SPREAD)
+        pause_s = self._line.settings.refused_retry_s * spread if is_slow else self._backoff.next_s()
         level = logging.DEBUG if ended in self._told else logging.ERROR if is_slow else logging.WARNING
         self._trouble = ended
         self._told.add(ended)
@@ -195,6 +236,7 @@ def line_to(spec: str, settings: SinkSettings) -> Line:
     device = check_name("device", settings.device)
     base = settings.mqtt.base_topic
     address = parse_address(spec)
+    refuse_unused_tls(address, settings.mqtt)
     return Line(
         address=address,
         password=find_password(address, settings.mqtt),

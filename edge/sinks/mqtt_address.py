@@ -54,17 +54,18 @@ def parse_address(spec: str) -> Address:
     userinfo, at, host_port = rest.rpartition("@")
     if ":" in userinfo:
         raise ConfigError(
-            f"the address in sink {scheme}://... holds a password: put the password into a file, name that in "
-            f"mqtt.password_file (or give it as systemd credential {CREDENTIAL}), and write {scheme}://user@host"
+            f"the address in sink {scheme}://... holds a password",
+            "put the password into a file, name that in "
+            f"mqtt.password_file (or give it as systemd credential {CREDENTIAL}), and write {scheme}://user@host",
         )
     if "/" in host_port.rstrip("/"):
-        raise ConfigError(f"sink {scheme}://... holds a path: topics are set by mqtt.base_topic, not in the address")
+        raise ConfigError(f"sink {scheme}://... holds a path", "topics are set by mqtt.base_topic, not in the address")
     found = _HOST_PORT.fullmatch(host_port)
     if scheme not in _PORTS or not found or (at and not userinfo):
-        raise ConfigError(f"cannot read the broker's address in sink {scheme}://...: {_FORM}")
+        raise ConfigError(f"cannot read the broker's address in sink {scheme}://...", _FORM)
     port = int(found["port"] or _PORTS[scheme])
     if not 1 <= port <= 65_535:
-        raise ConfigError(f"port {port} in sink {scheme}://... does not exist: use 1 to 65535")
+        raise ConfigError(f"port {port} in sink {scheme}://... does not exist", "use 1 to 65535")
     return Address(found["host"].strip("[]"), port, unquote(userinfo) or None, scheme == "mqtts")
 
 
@@ -78,7 +79,7 @@ def find_password(address: Address, settings: MqttSettings) -> str | None:
         return None
     if not (address.is_tls or address.is_loopback or settings.allow_plaintext_password):
         raise ConfigError(
-            f"the password would travel unencrypted to {address}: use mqtts://, or set mqtt.allow_plaintext_password"
+            f"the password would travel unencrypted to {address}", "use mqtts://, or set mqtt.allow_plaintext_password"
         )
     return read_password(path, "mqtt.password_file" if settings.password_file else f"systemd credential {CREDENTIAL}")
 
@@ -87,7 +88,7 @@ def _password_path(address: Address, settings: MqttSettings) -> Path | None:
     if settings.password_file is not None:
         if address.user is None:
             raise ConfigError(
-                f"mqtt.password_file is set but {address} names no user: write it before the host, mqtt://user@host"
+                f"mqtt.password_file is set but {address} names no user", "write it before the host, mqtt://user@host"
             )
         return settings.password_file
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -103,22 +104,33 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # Debian's Python leaves the lowest to OpenSSL's configuration
     if settings.cert_file is None:
         if settings.key_file is not None:
-            raise ConfigError("mqtt.key_file is set without mqtt.cert_file: name the certificate of that key")
+            raise ConfigError("mqtt.key_file is set without mqtt.cert_file", "name the certificate of that key")
         return context
     try:
         # A key with a pass phrase would make OpenSSL ask for it on the terminal; a daemon has none.
         context.load_cert_chain(settings.cert_file, settings.key_file, password=lambda: b"")
     except (OSError, ValueError) as err:
         files = f"mqtt.cert_file {settings.cert_file}, mqtt.key_file {settings.key_file}"
-        raise ConfigError(f"cannot use {files}: {_said(err)}: give a PEM pair without a pass phrase") from None
+        raise ConfigError(f"cannot use {files}: {_said(err)}", "give a PEM pair without a pass phrase") from None
     return context
+
+
+def refuse_unused_tls(address: Address, settings: MqttSettings) -> None:
+    """Who names certificates means TLS. Raises ConfigError where the address does without."""
+    files = {"ca_file": settings.ca_file, "cert_file": settings.cert_file, "key_file": settings.key_file}
+    named = [f"mqtt.{key}" for key, path in files.items() if path is not None]
+    if named and not address.is_tls:
+        are = f"{' and '.join(named)} {'is' if len(named) == 1 else 'are'}"
+        raise ConfigError(
+            f"{are} set, but {address} does without TLS", "write mqtts:// (port 8883), or leave these keys empty"
+        )
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as err:
-        raise ConfigError(f"cannot use mqtt.ca_file {ca_file}: {_said(err)}: give a PEM file") from None
+        raise ConfigError(f"cannot use mqtt.ca_file {ca_file}: {_said(err)}", "give a PEM file") from None
 
 
 def _said(err: Exception) -> str:

@@ -39,13 +39,13 @@ _CERTIFICATE: Final = {  # what is to be done about each fault of the broker's c
 }
 _NO_TLS: Final = "wrong port? TLS wanted?"
 _ASKED: Final = "set mqtt.cert_file and mqtt.key_file to this device's own"
-_ALERTS: Final = {  # RFC 8446, 6.2, as OpenSSL spells them
-    "alert certificate required": f"it asks for a certificate of this device: {_ASKED}",
-    "alert handshake failure": f"it broke off the TLS handshake: if it asks for a certificate, {_ASKED}",
-    "alert certificate expired": "this device's certificate has expired: renew it, see mqtt.cert_file",
-    "alert unknown ca": "it does not know who signed this device's certificate: see mqtt.cert_file",
-    "alert bad certificate": "it does not accept this device's certificate: see mqtt.cert_file",
-    "alert certificate revoked": "this device's certificate was revoked: see mqtt.cert_file",
+_ALERTS: Final = {  # RFC 8446, 6.2, as OpenSSL spells them: what it says, and what to do
+    "alert certificate required": ("it asks for a certificate of this device", _ASKED),
+    "alert handshake failure": ("it broke off the TLS handshake", f"if it asks for a certificate, {_ASKED}"),
+    "alert certificate expired": ("this device's certificate has expired", "renew it, see mqtt.cert_file"),
+    "alert unknown ca": ("it does not know who signed this device's certificate", "see mqtt.cert_file"),
+    "alert bad certificate": ("it does not accept this device's certificate", "see mqtt.cert_file"),
+    "alert certificate revoked": ("this device's certificate was revoked", "see mqtt.cert_file"),
 }
 
 
@@ -55,15 +55,22 @@ class How(enum.Enum):
     FINISHED = "we are done"
     LOST = "try again soon"
     REFUSED = "try again slowly, somebody must mend something"
+    RIVALLED = "try again slowly, another client has our name"
     UNANSWERED = "MQTT 5 was not understood, or not answered: try 3.1.1 at once"
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """why: for the log, what happened and what to do; holds no secret."""
+    """what: what happened. remedy: what to do; empty where nothing can be said. Neither holds a secret."""
 
     how: How
-    why: str
+    what: str
+    remedy: str = ""
+
+    @property
+    def why(self) -> str:
+        """Both, for the log."""
+        return f"{self.what}: {self.remedy}" if self.remedy else self.what
 
 
 def refusal(reason: ReasonCode) -> Ended:
@@ -71,7 +78,7 @@ def refusal(reason: ReasonCode) -> Ended:
         return Ended(How.UNANSWERED, "it does not speak this version of MQTT")
     if reason.value in _REFUSALS:
         remedy = "check the user in the address and mqtt.password_file"
-        return Ended(How.REFUSED, f"it refuses the login: {_REFUSALS[reason.value]}: {remedy}")
+        return Ended(How.REFUSED, f"it refuses the login: {_REFUSALS[reason.value]}", remedy)
     return Ended(How.LOST, f"it takes no connection now: {reason}")
 
 
@@ -82,38 +89,49 @@ def clock_said(verify_code: int) -> str:
     return f" (it says {datetime.now(UTC):%Y-%m-%d})"  # no more: a line that changes is news, and is logged again
 
 
-def loss(reason: ReasonCode | None) -> Ended:
+def rivalled(client_id: str, *, is_told: bool) -> Ended:
+    """is_told: by the broker; else it is the likely reason for one connection after the other to end for nothing."""
+    remedy = "give each device a device.name of its own"
+    if is_told:
+        return Ended(How.RIVALLED, f"another client uses our client id {client_id}", remedy)
+    sign = "it ends each connection soon after the login, and nothing was wrong"
+    return Ended(How.RIVALLED, f"{sign}: most likely another client uses our client id {client_id}", remedy)
+
+
+def loss(reason: ReasonCode | None, client_id: str) -> Ended:
     if reason is not None and reason.value == _TAKEN_OVER:
-        return Ended(How.REFUSED, "another client uses our client id: is a second device named alike?")
+        return rivalled(client_id, is_told=True)
     return Ended(How.LOST, "the connection was lost" if reason is None else f"it ended the connection: {reason}")
 
 
 def unanswered(address: Address, said: str) -> Ended:
     """It closed the connection before it took our login. said: what the socket said, "" for nothing."""
     if alert := alert_in(said):  # by TLS 1.3 a certificate is missed only after the handshake
-        return Ended(How.LOST, alert)
+        return Ended(How.LOST, *alert)
     # The alert is lost where the broker closes before it has read our login: the network then drops both.
     hint = "does it want a certificate of this device? see mqtt.cert_file" if address.is_tls else _NO_TLS
     return Ended(How.UNANSWERED, f"it closed the connection without an answer ({hint})")
 
 
-def alert_in(said: str) -> str | None:
-    """What the broker's TLS alert asks of us; None where there is none in what OpenSSL said."""
+def alert_in(said: str) -> tuple[str, str] | None:
+    """What the broker's TLS alert says and asks of us; None where there is none in what OpenSSL said."""
     spoken = said.replace("_", " ").lower()
-    return next((remedy for alert, remedy in _ALERTS.items() if alert in spoken), None)
+    return next((words for alert, words in _ALERTS.items() if alert in spoken), None)
 
 
-def dial_error(address: Address, err: Exception) -> str:
+def not_reached(address: Address, err: Exception) -> Ended:
+    """The dial, or the TLS handshake, failed."""
     if isinstance(err, ssl.SSLCertVerificationError):
         remedy = _CERTIFICATE.get(err.verify_code, "see mqtt.ca_file, and this machine's clock")
-        return f"its certificate is not accepted: {err.verify_message}: {remedy}{clock_said(err.verify_code)}"
+        what = f"its certificate is not accepted: {err.verify_message}"
+        return Ended(How.LOST, what, remedy + clock_said(err.verify_code))
     if isinstance(err, ssl.SSLError):
         reason = (err.reason or "unknown").replace("_", " ").lower()
-        return alert_in(reason) or f"TLS failed: {reason}: is {address.port} its TLS port?"
+        return Ended(How.LOST, *(alert_in(reason) or (f"TLS failed: {reason}", f"is {address.port} its TLS port?")))
     if address.is_tls and isinstance(err, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
-        return f"it cut the TLS handshake short: is {address.port} its TLS port?"
+        return Ended(How.LOST, "it cut the TLS handshake short", f"is {address.port} its TLS port?")
     if isinstance(err, TimeoutError):
-        return "it does not answer"
+        return Ended(How.LOST, "it does not answer")
     if isinstance(err, OSError) and err.strerror:
-        return err.strerror[:1].lower() + err.strerror[1:]
-    return str(err) or type(err).__name__
+        return Ended(How.LOST, err.strerror[:1].lower() + err.strerror[1:])
+    return Ended(How.LOST, str(err) or type(err).__name__)

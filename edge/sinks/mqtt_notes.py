@@ -9,10 +9,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """CONNACK."""
+    """CONNACK. maximum_packet: bytes; None where the broker names no limit."""
 
     reason: ReasonCode
     receive_maximum: int
+    maximum_packet: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from edge.sinks.mqtt_endings import Ended, How, dial_error, refusal, unanswered
+from edge.sinks.mqtt_endings import Ended, How, not_reached, refusal, unanswered
 from edge.sinks.mqtt_line import Line
 
 PAUSE_S: Final = 0.05  # between two looks at the socket
@@ -44,7 +44,7 @@ def _log_in(line: Line, version: MQTTProtocolVersion) -> Ended | None:
     try:
         client.connect(line.address.host, line.address.port, line.settings.keepalive_s)
     except (OSError, ValueError) as error:  # ValueError: a host name that cannot be one
-        return Ended(How.LOST, dial_error(line.address, error))
+        return not_reached(line.address, error)
     try:
         ended = _await(client, answers, time.monotonic() + line.settings.connect_timeout_s)
         return unanswered(line.address, said[-1] if said else "") if ended is CLOSED else ended

@@ -10,6 +10,7 @@ waits without jitter, and keeps to itself why it failed; a fresh one has no past
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import random
 import socket
@@ -22,12 +23,13 @@ from typing import Any, Final
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge.outbox import RETRY_S, Outbox
-from edge.sinks.mqtt_endings import Ended, How, dial_error, loss, refusal, unanswered
+from edge.sinks.mqtt_endings import Ended, How, loss, not_reached, refusal, unanswered
+from edge.sinks.mqtt_lessons import Lessons
 from edge.sinks.mqtt_line import Closing, Line
 from edge.sinks.mqtt_notes import Acked, Answered, Down, Heard, Note, Picture, Subscribed, Wake
 from edge.sinks.notices import Notices
@@ -67,7 +69,7 @@ class _Client(paho.Client):
 class Session:
     """Dial, serve, be gone. One thread calls everything but ``wake`` and ``show``.
 
-    complain: told what the broker refuses of all that is not an event, again and again.
+    lessons: of the connections before. complain: told what the broker does not take, again and again.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Session:
         closing: Closing,
         version: MQTTProtocolVersion,
         *,
+        lessons: Lessons,
         complain: Callable[[str], None],
     ) -> None:
         self._line = line
@@ -92,13 +95,18 @@ class Session:
         self._in_flight: dict[int, _Sent] = {}  # by paho's message id
         self._fed_seq = 0
         self._window = WINDOW
+        self._largest: int | None = None  # packet that the broker takes, bytes; None: it names no limit
+        self._asked: int | None = None  # paho's message id of a subscription that is not answered
+        self._began_mono_s = math.inf
         self._progress_mono_s = time.monotonic()
         self.was_acknowledged = False  # anything at all
         self.last_ack_mono_s: float | None = None
         self.has_delivered = False  # an event
         self.ignored = 0  # messages on the topic that we subscribe to, which are none of Home Assistant's
         self._renew_at_mono_s: float | None = None  # when Home Assistant, just started, is told of us again
+        self._lessons = lessons
         self._complain = complain
+        self.owed_nothing = False  # at its end, which the other side brought about without a word
         self._socket_error = ""
         self._client = self._new_client()
 
@@ -119,12 +127,18 @@ class Session:
                 address.host, address.port, settings.keepalive_s, properties=self._connect_properties()
             )
         except (OSError, ValueError) as err:  # ValueError: a host name that cannot be one
-            return Ended(How.LOST, dial_error(address, err))
+            return not_reached(address, err)
         self._client.loop_start()
         return self._await_answer(time.monotonic() + settings.connect_timeout_s)
 
+    @property
+    def lasted_s(self) -> float:
+        """Since the broker took us; 0 before."""
+        return max(0.0, time.monotonic() - self._began_mono_s)
+
     def serve(self) -> Ended:
         """Say ``online``, then deliver events until the connection or the run ends."""
+        self._began_mono_s = time.monotonic()
         self._say(availability_topic(self._line.base_topic), ONLINE)
         self._listen()
         while True:
@@ -152,7 +166,8 @@ class Session:
     # The network thread's side: paho calls these. They do nothing that could fail.
 
     def _on_connect(self, _c: object, _u: object, _f: object, reason: ReasonCode, granted: Properties | None) -> None:
-        self._notes.put(Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW))))
+        largest = getattr(granted, "MaximumPacketSize", None)
+        self._notes.put(Answered(reason, int(getattr(granted, "ReceiveMaximum", WINDOW)), largest))
 
     def _on_publish(self, _c: object, _u: object, mid: int, reason: ReasonCode, _p: object) -> None:
         self._notes.put(Acked(mid, reason))
@@ -204,7 +219,7 @@ class Session:
         while True:
             note = self._next_note(max(0.0, deadline_mono_s - time.monotonic()))
             if isinstance(note, Answered):
-                self._window = min(WINDOW, note.receive_maximum)
+                self._window, self._largest = min(WINDOW, note.receive_maximum), note.maximum_packet
                 return refusal(note.reason) if note.reason.is_failure else None
             if isinstance(note, Down):
                 return unanswered(self._line.address, self._socket_error)
@@ -216,22 +231,43 @@ class Session:
         """Hand paho what is to be retained: all of it on a new connection, later what has changed."""
         while len(self._in_flight) < self._window and (found := self._notices.after(self._told_version)):
             self._told_version, notice = found
-            self._send(notice.topic, notice.payload, _STATE, self._properties(expiry_s=notice.expiry_s))
+            self._retain(notice.topic, notice.payload, self._properties(expiry_s=notice.expiry_s))
+
+    def _retain(self, topic: str, payload: bytes, properties: Properties | None) -> int | None:
+        """Paho's id of the message; None where the broker does not take it, which must not keep events from it."""
+        if self._lessons.is_left_out(topic) or not self._fits(topic, payload, properties):
+            return None
+        return self._send(topic, payload, _STATE, properties)
 
     def _feed_events(self) -> None:
-        """Hand events to paho, in order, as far as the window allows."""
+        """Hand events to paho, in order, as far as the window allows, and none past one that the broker cannot take."""
+        topic = event_topic(self._line.base_topic)
         while len(self._in_flight) < self._window:
             waiting = self._outbox.next(self._fed_seq)
             if waiting is None:
                 return
-            topic = event_topic(self._line.base_topic)
             is_replayed = waiting.seq <= self._before_us
             properties = self._properties(is_replayed=is_replayed, expiry_s=self._line.settings.event_expiry_s)
+            if not self._fits(topic, waiting.payload, properties):
+                return
             self._send(topic, waiting.payload, waiting.seq, properties)
             self._fed_seq = waiting.seq
 
-    def _say(self, topic: str, payload: bytes) -> int:
-        return self._send(topic, payload, _STATE, None)
+    def _fits(self, topic: str, payload: bytes, properties: Properties | None) -> bool:
+        """Whether the broker takes a packet of this size: it ends the connection over one that is larger."""
+        size = packet_bytes(topic, payload, properties)
+        if self._largest is None or size <= self._largest:
+            return True
+        self._refused(topic, f"it takes packets up to {self._largest} bytes only: raise that limit (docs/mqtt.md)")
+        return False
+
+    def _refused(self, topic: str, why: str) -> None:
+        is_event = topic == event_topic(self._line.base_topic)
+        self._lessons.refused[topic] = why
+        self._complain(f"{'events wait' if is_event else f'{topic} is left out'}: {why}")
+
+    def _say(self, topic: str, payload: bytes) -> int | None:
+        return self._retain(topic, payload, None)
 
     def _send(self, topic: str, payload: bytes, seq: int, properties: Properties | None) -> int:
         """One message, QoS 1; what is not an event is retained. Returns paho's id for it.
@@ -249,13 +285,17 @@ class Session:
         properties = self._properties(content_type="image/jpeg")
         if properties is not None:
             properties.UserProperty = ("event", picture.event_id)
-        self._client.publish(self._line.snapshot_topic, picture.jpeg, qos=0, properties=properties)
+        if self._fits(self._line.snapshot_topic, picture.jpeg, properties):
+            self._client.publish(self._line.snapshot_topic, picture.jpeg, qos=0, properties=properties)
+            self._lessons.refused.pop(self._line.snapshot_topic, None)
 
     def _listen(self) -> None:
         """Hear when Home Assistant starts. Not by 3.1.1: there, no limit can be set to what we are sent."""
-        if self._line.discovery_topic is not None and self._version == MQTTProtocolVersion.MQTTv5:
+        is_wanted = self._line.discovery_topic is not None and not self._lessons.is_left_out(HOME_ASSISTANT_STATUS)
+        if is_wanted and self._version == MQTTProtocolVersion.MQTTv5:
             # What is retained there is of no interest: whoever connects tells of itself anyway.
-            self._client.subscribe(HOME_ASSISTANT_STATUS, options=SubscribeOptions(qos=0, retainHandling=2))
+            options = SubscribeOptions(qos=0, retainHandling=2)
+            _, self._asked = self._client.subscribe(HOME_ASSISTANT_STATUS, options=options)
 
     def _renew_discovery(self) -> None:
         if self._renew_at_mono_s is not None and time.monotonic() >= self._renew_at_mono_s:
@@ -310,14 +350,39 @@ class Session:
         if isinstance(note, Acked):
             return self._acked(note)
         if isinstance(note, Down):
-            return loss(note.reason)
+            return self._lost(note)
         if isinstance(note, Picture):
             self._send_picture(note)
         elif isinstance(note, Heard):
             self._heard(note.payload)
-        elif isinstance(note, Subscribed) and note.reason.is_failure:
-            self._complain(f"it does not let us read {HOME_ASSISTANT_STATUS} ({note.reason}): see its access rules")
+        elif isinstance(note, Subscribed):
+            self._asked = None
+            self._lessons.took(HOME_ASSISTANT_STATUS)
+            if note.reason.is_failure:
+                self._complain(f"it does not let us read {HOME_ASSISTANT_STATUS} ({note.reason}): see its access rules")
         return None
+
+    def _lost(self, note: Down) -> Ended:
+        """The connection is gone. Brokers answer in order: what is not answered first may be what it ended over."""
+        ended, topic = loss(note.reason, self._line.client_id), self._first_unanswered()
+        self.owed_nothing = topic is None and note.reason is None
+        if topic is None or ended.how is How.RIVALLED or not self._lessons.suspect(topic):
+            return ended
+        if topic == event_topic(self._line.base_topic):
+            return Ended(ended.how, f"{ended.why}, time and again at the same event", f"see {self._rules(topic)}")
+        verb = "asked for" if topic == HOME_ASSISTANT_STATUS else "published on"
+        self._refused(topic, f"it ends the connection when that is {verb}: see {self._rules(topic)}")
+        return ended
+
+    def _rules(self, topic: str) -> str:
+        is_extra = topic in (self._line.discovery_topic, HOME_ASSISTANT_STATUS)
+        return "its access rules and size limits" + (", or set mqtt.discovery = false" if is_extra else "")
+
+    def _first_unanswered(self) -> str | None:
+        first = next(iter(self._in_flight), None)
+        if self._asked is not None and (first is None or self._asked < first):
+            return HOME_ASSISTANT_STATUS
+        return None if first is None else self._in_flight[first].topic
 
     def _acked(self, note: Acked) -> Ended | None:
         sent = self._in_flight.pop(note.mid, None)
@@ -328,12 +393,17 @@ class Session:
             self.was_acknowledged, self.last_ack_mono_s = True, self._progress_mono_s
             self.has_delivered |= sent.seq != _STATE
             self._outbox.ack(sent.seq)
+            self._lessons.took(sent.topic)
             return None
         way_out = ", or set mqtt.discovery = false" if sent.topic == self._line.discovery_topic else ""
-        why = f"it takes nothing on {sent.topic} ({note.reason}): see the broker's access rules{way_out}"
+        refused = Ended(
+            How.REFUSED, f"it takes nothing on {sent.topic} ({note.reason})", f"see the broker's access rules{way_out}"
+        )
+        self._lessons.took(sent.topic)  # as far as its size is concerned, and the connection lives
+        self._lessons.refused[sent.topic] = refused.why
         if sent.seq != _STATE:
-            return Ended(How.REFUSED, why)
-        self._complain(why)
+            return refused
+        self._complain(refused.why)
         return None
 
     def _heard(self, payload: bytes) -> None:
@@ -359,3 +429,12 @@ class Session:
             self._client.disconnect()
             self._thread_ended.wait(HANG_UP_S)
         return Ended(How.FINISHED, "we are done")  # without the acknowledgement: hang_up, and the will says it
+
+
+def packet_bytes(topic: str, payload: bytes, properties: Properties | None) -> int:
+    """Size of a PUBLISH packet of QoS 1, whole (MQTT 5, 3.3): that is what a broker's limit counts."""
+    no_properties = b"\0"  # their length
+    extra = no_properties if properties is None else properties.pack()  # type: ignore[no-untyped-call]
+    rest = 2 + len(topic.encode()) + 2 + len(extra) + len(payload)  # lengths of the topic and of the message id: 2 each
+    length = VariableByteIntegers.encode(rest)  # type: ignore[no-untyped-call]
+    return 1 + len(length) + rest

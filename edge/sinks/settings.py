@@ -51,6 +51,7 @@ class Broker(Sink, Protocol):
     """A sink that also retains what a run says of itself.
 
     base_topic: of all its topics. last_ack_s: seconds since it last acknowledged anything; None: it never did.
+    reasons: what else is wrong with it, as words of ``edge.health.REASONS``.
     """
 
     @property
@@ -58,6 +59,9 @@ class Broker(Sink, Protocol):
 
     @property
     def last_ack_s(self) -> float | None: ...
+
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
 
     def retain(self, notice: Notice) -> None:
         """Take the place of what was said on this topic; returns at once."""

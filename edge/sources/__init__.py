@@ -81,18 +81,18 @@ def open_file(spec: str, images_fps: float) -> Source:
         return ImageFiles(_listed(path), spec, images_fps)
     if spec and path.exists():
         if path.is_char_device():
-            raise UsageError(f"{spec} is a device: a camera is given as v4l2:{spec}")
+            raise UsageError(f"{spec} is a device", f"a camera is given as v4l2:{spec}")
         return ImageFiles([path], spec, images_fps) if path.suffix.lower() in SUFFIXES else VideoFile(path, spec)
     if glob.has_magic(spec) and "://" not in spec:
         matches = [Path(match) for match in glob.glob(spec, recursive=True)]  # noqa: PTH207
         return ImageFiles(sorted(filter(Path.is_file, matches), key=natural_key), spec, images_fps)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", spec) or not spec:
-        raise UsageError(f"{masked(spec)!r} is not a source: give {KNOWN}")
-    raise InputMissing(f"{masked(spec)}: no such file or folder; a source is {KNOWN}")
+        raise UsageError(f"{masked(spec)!r} is not a source", f"give {KNOWN}")
+    raise InputMissing(f"{masked(spec)}: no such file or folder", f"a source is {KNOWN}")
 
 
 def _listed(folder: Path) -> list[Path]:
     try:
         return images_in(folder)
     except PermissionError as error:
-        raise Refused(f"{folder} may not be listed by this user: change its permissions") from error
+        raise Refused(f"{folder} may not be listed by this user", "change its permissions") from error

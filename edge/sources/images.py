@@ -60,7 +60,7 @@ def _bytes_of(path: Path) -> bytes:
             raise DataError(f"not an image: larger than {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
     except PermissionError as error:
-        raise Refused("may not be read by this user: change its permissions") from error
+        raise Refused("may not be read by this user", "change its permissions") from error
     except EdgeError:
         raise
     except OSError as error:

@@ -171,7 +171,9 @@ class ChildSource(Closing):
 
 def _not_opened(name: str, kind: str) -> EdgeError:
     if kind == "refused":
-        return Refused(f"{name} refuses the login: check the user in the address and the password file")
+        return Refused(f"{name} refuses the login", "check the user in the address and the password file")
     if kind == "missing":
-        return InputMissing(f"{name} is not there: check the address, the network and the camera's power")
-    return Unavailable(f"{name} cannot be opened: it does not answer as a camera; see whether another program holds it")
+        return InputMissing(f"{name} is not there", "check the address, the network and the camera's power")
+    return Unavailable(
+        f"{name} cannot be opened: it does not answer as a camera", "see whether another program holds it"
+    )

@@ -96,7 +96,7 @@ class Picamera2Source(Closing):
         try:
             request = self._await(self._camera.capture_request(wait=False), left_s)
             if request is None:
-                raise SourceStalled(f"{self.name}: no frame within {timeout_s:g} s: check the ribbon cable")
+                raise SourceStalled(f"{self.name}: no frame within {timeout_s:g} s", "check the ribbon cable")
             try:
                 return request.make_array("main"), request.get_metadata()
             finally:
@@ -132,31 +132,33 @@ class Picamera2Source(Closing):
 def _open(spec: str, settings: CameraSettings) -> Any:
     number = re.fullmatch(r"picamera2:(\d{1,2})", spec)
     if not number:
-        raise UsageError(f"{spec}: give the camera's number, such as picamera2:0")
+        raise UsageError(f"{spec} names no camera", "give the camera's number, such as picamera2:0")
     if any(thread.is_alive() for thread in _hanging):
-        raise Unavailable(f"{spec}: an earlier call to the camera still hangs; start the program again")
+        raise Unavailable(f"{spec}: an earlier call to the camera still hangs", "start the program again")
     try:
         library = importlib.import_module("picamera2").Picamera2
     except ImportError as error:
         raise Unavailable(
-            f"{spec} needs picamera2: apt install python3-picamera2, in a venv with system site packages ({error})"
+            f"{spec} needs picamera2", f"apt install python3-picamera2, in a venv with system site packages ({error})"
         ) from error
     try:
         return within(settings.open_timeout_s, lambda: _start(library, int(number[1]), spec, settings))
     except TimeoutError as error:
         raise Unavailable(
-            f"{spec} did not open within {settings.open_timeout_s:g} s: check the ribbon cable"
+            f"{spec} did not open within {settings.open_timeout_s:g} s", "check the ribbon cable"
         ) from error
     except InputMissing:
         raise
     except CAMERA_FAULTS as fault:
-        raise Unavailable(f"{spec} cannot be opened: {fault}; see whether another program holds it") from fault
+        raise Unavailable(f"{spec} cannot be opened: {fault}", "see whether another program holds it") from fault
 
 
 def _start(library: Any, number: int, spec: str, settings: CameraSettings) -> Any:
     count = len(library.global_camera_info())
     if number >= count:
-        raise InputMissing(f"{spec} is not there: {count} cameras were found; check the ribbon cable and its direction")
+        raise InputMissing(
+            f"{spec} is not there: {count} cameras were found", "check the ribbon cable and its direction"
+        )
     camera = library(number)
     try:
         # libcamera's RGB888 has blue first in memory, as OpenCV wants it.

@@ -38,13 +38,15 @@ def with_password(spec: str, password: str | None) -> str:
     except ValueError:
         host, port = None, None
     if not host:
-        raise UsageError(f"{masked(spec)} is not an address: give rtsp://[user@]host[:port]/path")
+        raise UsageError(f"{masked(spec)} is not an address", "give rtsp://[user@]host[:port]/path")
     if parts.password is not None:
-        raise UsageError(f"{masked(spec)}: leave the password out of the address and name a password file instead")
+        raise UsageError(
+            f"{masked(spec)} holds a password", "leave the password out of the address and name a password file instead"
+        )
     if password is None:
         return parts.scheme + spec[len(parts.scheme) :]
     if not parts.username:
-        raise UsageError(f"{masked(spec)}: there is a password but no user: give rtsp://user@host/path")
+        raise UsageError(f"{masked(spec)}: there is a password but no user", "give rtsp://user@host/path")
     place = (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
     user = quote(unquote(parts.username), safe="")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}"))

@@ -19,13 +19,13 @@ def open_v4l2(spec: str, settings: CameraSettings) -> ChildSource:
     """Open a device. The camera answers with the size and rate nearest to the settings that it can."""
     path = Path(spec.removeprefix("v4l2:"))
     if not path.is_absolute():
-        raise UsageError(f"{spec}: give the device as a path, such as v4l2:/dev/video0")
+        raise UsageError(f"{spec} names no device", "give the device as a path, such as v4l2:/dev/video0")
     if not path.exists():
-        raise InputMissing(f"{spec} is not there: plug the camera in; {_devices()}")
+        raise InputMissing(f"{spec} is not there", f"plug the camera in; {_devices()}")
     if not stat.S_ISCHR(path.stat().st_mode):
         raise InputMissing(f"{spec} is not a camera device")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise Refused(f"{spec} may not be used by this user: add the user to the group video")
+        raise Refused(f"{spec} may not be used by this user", "add the user to the group video")
     parameters = [
         *((cv2.CAP_PROP_FOURCC, _fourcc("MJPG")) if settings.width * settings.height > MJPEG_FROM_PIXELS else ()),
         *(cv2.CAP_PROP_FRAME_WIDTH, settings.width, cv2.CAP_PROP_FRAME_HEIGHT, settings.height),

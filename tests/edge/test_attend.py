@@ -78,6 +78,7 @@ class FakeBroker:
     wants_more: bool = True
     base_topic: str = "mask-edge/door"
     last_ack_s: float | None = 1.0
+    reasons: tuple[str, ...] = ()
     retained: list[tuple[float, Notice]] = field(default_factory=list)
 
     def retain(self, notice: Notice) -> None:

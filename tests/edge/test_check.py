@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -19,7 +20,7 @@ from edge.__main__ import main
 from edge.check import check, first_frame, look_at_camera, look_at_state
 from edge.config import Config, parse_config
 from edge.errors import ConfigError, DataError, InputMissing, Refused, Unavailable
-from edge.findings import Finding, split, worst, wrong
+from edge.findings import Finding, worst, wrong
 from edge.outbox import FILE, open_outbox
 from edge.outbox.holder import holder
 from edge.places import PACKAGE
@@ -32,6 +33,12 @@ SCHEMA = json.loads((ROOT / "docs" / "schema" / "check-v1.json").read_text())
 CLIP = ROOT / "demo" / "door.mp4"
 Captured = pytest.CaptureFixture[str]
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+
+
+@pytest.fixture(autouse=True)
+def clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine's is."""
+    monkeypatch.setattr(checks, "is_synced", lambda: True)
 
 
 @pytest.fixture
@@ -73,7 +80,7 @@ def test_a_door_that_is_well_is_0_and_says_what_was_looked_at(tmp_path: Path, ca
     assert main(["check", "--config", str(door(tmp_path))]) == 0
     out, err = capsys.readouterr()
     assert [line.split()[:2] for line in out.splitlines()[:-1]] == [
-        ["ok", part] for part in ("config", "model", "detector", "state", "camera", "sink")
+        ["ok", part] for part in ("config", "clock", "model", "detector", "state", "camera", "sink")
     ]
     assert (out.splitlines()[-1], err) == ("all is well", "")
 
@@ -135,9 +142,17 @@ def test_the_exit_code_is_that_of_what_stops_the_daemon_soonest(kinds: list[Any]
     assert worst(wrong("camera", "x", kind("x is wrong: mend it"), "") for kind in kinds) == code
 
 
-def test_a_message_is_parted_into_what_and_what_to_do() -> None:
-    assert split("bundle /x: a.png was altered: copy it again") == ("bundle /x: a.png was altered", "copy it again")
-    assert split("mqtt://hall:1883: connection refused") == ("mqtt://hall:1883: connection refused", "")
+def test_a_remedy_with_a_colon_in_it_stays_whole() -> None:
+    error = ConfigError("the address holds a password", "write it into a file: mqtt.password_file names it")
+    found = wrong("sink", "x", error, "")
+    assert (found.what, found.remedy) == (error.what, error.remedy)
+    assert str(error) == f"{error.what}: {error.remedy}"
+
+
+def test_what_is_wrong_with_a_colon_in_it_stays_whole(tmp_path: Path) -> None:
+    found = about(door(tmp_path, f"mqtt://127.0.0.1:{free_port()}"), "sink")
+    assert found.what.endswith(": connection refused")
+    assert found.remedy == "see that it is there and can be reached, or correct publish.sinks"
 
 
 # --- config and secrets ---
@@ -146,7 +161,71 @@ def test_a_message_is_parted_into_what_and_what_to_do() -> None:
 def test_a_config_file_that_is_not_there_does_not_end_the_check(tmp_path: Path) -> None:
     found = list(check(tmp_path / "none.toml"))
     assert (found[0].part, found[0].exit_code, found[0].remedy) == ("config", 66, "name another with --config")
-    assert {finding.part for finding in found} == {"config", "model", "detector", "state", "camera", "sink"}
+    assert {finding.part for finding in found} == {"config", "clock", "model", "detector", "state", "camera", "sink"}
+
+
+def test_a_config_file_that_is_not_toml_leads_to_no_finding_about_what_it_does_not_say(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[camera]\nsource = v4l2:/dev/video0\n")
+    assert {part: f.exit_code for part, f in errors(path).items()} == {"config": 78}
+    left_out = [f.part for f in check(path) if "was not looked at" in f.what]
+    assert left_out == ["model", "detector", "camera", "sink"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[camera]\nsource = 5\n", "[camera]\nsauce = 'v4l2:/dev/video0'\n", "[camra]\nsource = 'v4l2:/dev/video0'\n"],
+)
+def test_a_key_that_cannot_be_used_leads_to_no_finding_about_its_default(tmp_path: Path, text: str) -> None:
+    path = door(tmp_path)
+    path.write_text(path.read_text().replace(f"[camera]\nsource = '{CLIP}'\n", text))
+    assert errors(path).keys() == {"config"}
+    found = about(path, "camera")
+    assert (found.level, found.what) == (
+        "warning",
+        "the camera was not looked at: camera.source in the config file cannot be used",
+    )
+
+
+def test_sinks_that_cannot_be_used_lead_to_no_finding_about_none(tmp_path: Path) -> None:
+    path = door(tmp_path)
+    path.write_text(re.sub(r"sinks = .*", "sinks = 'mqtt://localhost'", path.read_text()))
+    assert errors(path).keys() == {"config"}
+    assert about(path, "sink").which == "publish.sinks"
+
+
+def test_the_command_lines_source_and_sink_are_looked_at_instead(tmp_path: Path, capsys: Captured) -> None:
+    path = door(tmp_path, "mqtt://127.0.0.1:1")
+    path.write_text(path.read_text().replace(str(CLIP), "/none.mp4"))
+    given = ["--source", str(CLIP), "--sink", f"jsonl:{tmp_path}/events"]
+    assert main(["check", "--config", str(path)]) == 66
+    assert main(["check", "--config", str(path), *given]) == 0
+    path.write_text("no TOML")
+    capsys.readouterr()
+    assert main(["check", "--config", str(path), *given]) == 78
+    out = capsys.readouterr().out
+    assert f"{CLIP} gave a frame" in out
+    assert f"{tmp_path}/events can be written" in out
+
+
+@pytest.mark.parametrize(("is_set", "level"), [(True, "ok"), (False, "warning")])
+def test_a_clock_that_nobody_sets_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_set: bool, level: str
+) -> None:
+    monkeypatch.setattr(checks, "is_synced", lambda: is_set)
+    found = about(door(tmp_path), "clock")
+    assert (found.level, found.exit_code, "unsynced" in found.what) == (level, 0, not is_set)
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_certificates_without_tls_are_78_here_and_at_the_start(tmp_path: Path, capsys: Captured, key: str) -> None:
+    path = door(tmp_path, "mqtt://127.0.0.1:1", mqtt=f"{key} = '/etc/mask-edge/some.pem'")
+    found = about(path, "sink")
+    assert (found.exit_code, found.remedy) == (78, "write mqtts:// (port 8883), or leave these keys empty")
+    assert found.what == f"mqtt.{key} is set, but mqtt://127.0.0.1:1 does without TLS"
+    capsys.readouterr()
+    assert main(["run", "--config", str(path)]) == 78
+    assert capsys.readouterr().err.strip().endswith(f"edge: {found.what}: {found.remedy}")
 
 
 def test_what_is_right_in_a_wrong_config_is_still_looked_at(tmp_path: Path) -> None:
@@ -194,6 +273,7 @@ def test_a_fault_of_our_own_is_70_and_does_not_hide_the_rest(
     assert worst(found) == 70
     assert [finding.part for finding in found if finding.level == "ok"] == [
         "config",
+        "clock",
         "model",
         "state",
         "camera",

@@ -60,6 +60,8 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
         ({"camera": "blurred"}, "camera_blurred"),
         ({"last_ack_s": 91.0}, "broker_silent"),
         ({"last_ack_s": None}, "broker_silent"),
+        ({"broker_reasons": ("broker_refuses",)}, "broker_refuses"),
+        ({"broker_reasons": ("name_taken",)}, "name_taken"),
         ({"outbox": OutboxFacts(3, 9.0, 0, 0, ("outbox_in_memory",))}, "outbox_in_memory"),
         ({"outbox": OutboxFacts(3, 9.0, 7, 0, ("events_dropped",))}, "events_dropped"),
         ({"outbox": OutboxFacts(3, 9.0, 0, None, ("events_lost",))}, "events_lost"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from edge.__main__ import main
 from edge.board import Throttled
 from edge.health import Facts, OutboxFacts, as_object, judge
+from edge.places import PACKAGE
 from edge.status import FILE, StatusFile, places, read_status, table
 
 Captured = pytest.CaptureFixture[str]
@@ -109,14 +112,40 @@ def test_a_file_of_another_version_is_69(folder: Path, capsys: Captured, text: s
     assert "restart the daemon" in capsys.readouterr().err
 
 
-def test_a_run_that_ends_leaves_the_status_of_another(folder: Path, capsys: Captured) -> None:
+def test_of_two_runs_in_one_folder_the_first_is_told_of_until_it_ends(
+    folder: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told() -> int:
+        assert main(["status", "--json"]) == 0
+        return int(json.loads(capsys.readouterr().out)["seq"])
+
+    caplog.set_level("INFO")
     one, other = StatusFile(folder), StatusFile(folder)
-    one.write(status())
-    other.write(status(seq=1735))
+    one.write(status(seq=1))
+    other.write(status(seq=2))
+    other.write(status(seq=3))
+    assert told() == 1
+    assert caplog.text.count("another run tells its status") == 1
+    other.remove()
+    assert told() == 1
     one.remove()
-    assert main(["status", "--json"]) == 0
+    assert main(["status"]) == 69
+    other.write(status(seq=4))
+    assert told() == 4
     other.remove()
     assert main(["status"]) == 69
+
+
+def test_a_run_that_was_killed_holds_the_folder_no_longer(folder: Path, capsys: Captured) -> None:
+    program = (
+        "import os, pathlib, sys; from edge.status import StatusFile\n"
+        "StatusFile(pathlib.Path(sys.argv[1])).write({'seq': 1}); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], cwd=PACKAGE.parent, check=False)
+    assert (done.returncode, (folder / FILE).exists()) == (-9, True)
+    StatusFile(folder).write(status(seq=5))
+    assert main(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["seq"] == 5
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")

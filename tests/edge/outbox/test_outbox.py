@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -350,6 +351,52 @@ def test_a_file_that_breaks_while_it_is_in_use_never_reaches_the_pipeline(tmp_pa
     list(waiting(outbox))
     for seq in range(1, 601):
         outbox.ack(seq)
+    outbox.close()
+
+
+def test_a_file_that_breaks_while_it_is_in_use_is_set_aside_and_the_loss_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Numbers and epoch go on, for they are known. 6 MB: what SQLite holds in memory it does not read again."""
+    now_s = 0.0
+    outbox = open_outbox(tmp_path, clock=lambda: now_s)
+    for seq in range(1, 1501):
+        outbox.put(seq, b"x" * 4000)
+    for seq in range(1, 11):
+        outbox.ack(seq)
+    for name in (FILE, f"{FILE}-wal"):
+        path = tmp_path / name
+        with path.open("r+b") as file:
+            file.write(os.urandom(path.stat().st_size))
+    assert list(waiting(outbox)) == []
+    [loss] = outbox.losses
+    assert loss.count == 1490
+    assert "1490 events are lost" in caplog.text
+    assert (tmp_path / f"{FILE}.broken").exists()
+    assert "damaged" in (outbox.trouble or "")
+    now_s += RETRY_S
+    fill(outbox, 3)
+    assert (outbox.trouble, held(outbox)) == (None, [1501, 1502, 1503])
+    epoch = outbox.epoch
+    outbox.close()
+    again = open_outbox(tmp_path)
+    assert (again.epoch, again.last_seq, again.losses, held(again)) == (epoch, 1503, (), [1501, 1502, 1503])
+    again.close()
+
+
+def test_a_broken_file_that_cannot_be_moved_waits_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(_path: Path) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("edge.outbox.store.set_aside", read_only)
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 3)
+    outbox._fail_to_read(sqlite3.DatabaseError("database disk image is malformed"))
+    fill(outbox, 2)
+    assert outbox.trouble is not None
+    assert (outbox.losses, held(outbox)) == ((), [4, 5])
     outbox.close()
 
 

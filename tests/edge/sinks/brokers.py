@@ -69,12 +69,18 @@ def payload_of(publish_body: bytes) -> tuple[bytes, bytes]:
     return publish_body[2 + topic_bytes : 4 + topic_bytes], publish_body[4 + topic_bytes :]
 
 
-def relay(wire: Wire, broker_port: int, answer: Callable[[bytes], bytes | None]) -> None:
+def relay(
+    wire: Wire,
+    broker_port: int,
+    answer: Callable[[bytes], bytes | None] = lambda packet: packet,
+    *,
+    takes: Callable[[bytes], bool] = lambda _packet: True,
+) -> None:
     """Stand between the client and a real broker. answer: what the client gets for a packet of the broker's, empty for
-    nothing; None hangs up on both."""
+    nothing; None hangs up on both. takes: False for a packet of the client's hangs up on both."""
     with socket.create_connection(("127.0.0.1", broker_port)) as upstream:
         broker = Wire(upstream)
-        up = threading.Thread(target=_pass_on, args=(wire, broker, upstream), daemon=True)
+        up = threading.Thread(target=_pass_on, args=(wire, broker, upstream, takes), daemon=True)
         up.start()
         while packet := broker.read_raw():
             passed = answer(packet)
@@ -85,9 +91,9 @@ def relay(wire: Wire, broker_port: int, answer: Callable[[bytes], bytes | None])
         up.join(5)
 
 
-def _pass_on(wire: Wire, broker: Wire, upstream: socket.socket) -> None:
+def _pass_on(wire: Wire, broker: Wire, upstream: socket.socket, takes: Callable[[bytes], bool]) -> None:
     with contextlib.suppress(OSError):
-        while packet := wire.read_raw():
+        while (packet := wire.read_raw()) and takes(packet):
             broker.send(packet)
     with contextlib.suppress(OSError):
         upstream.shutdown(socket.SHUT_RDWR)

@@ -128,7 +128,7 @@ def test_a_broker_that_restarts_empty_gets_every_event_and_every_notice(broker: 
                 wait_until(lambda: sink.waiting == 0, "acknowledged")
                 received += once(subscriber.wait_for(100, "/event"))
                 assert subscriber.wait_for(1, "/availability")[-1] == b"online"
-                assert subscriber.wait_for(1, "/state") == [STATE.payload]
+                assert set(subscriber.wait_for(1, "/state")) == {STATE.payload}  # a busy machine may connect twice
                 assert subscriber.wait_for(1, "/info")
                 assert subscriber.wait_for(1, "/config")
             fault.proceed.clear()  # until a subscriber is there again: who is not there gets nothing, from any broker

@@ -316,7 +316,7 @@ def test_refused_login_is_told_at_once_and_clearly_and_mended_without_a_restart(
         wait_until(lambda: bool(log_lines(caplog)), "the refusal is told")
         assert "refuses the login" in log_lines(caplog)[0]
         assert "mqtt.password_file" in log_lines(caplog)[0]
-        assert "next attempt in 60.0 s" in log_lines(caplog)[0]
+        assert 48 <= float(log_lines(caplog)[0].split()[-2]) <= 72  # a minute, with jitter
         assert "wrong" not in caplog.text
         with pytest.raises(Undelivered, match=r"1 events .*refuses the login"):
             sink.close(0.3)

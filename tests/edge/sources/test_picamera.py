@@ -102,7 +102,7 @@ def test_close_that_hangs_ends_in_time_and_no_second_camera_is_opened_meanwhile(
     started_s = time.monotonic()
     source.close()
     assert time.monotonic() - started_s < 1
-    with pytest.raises(Unavailable, match="still hangs; start the program again"):
+    with pytest.raises(Unavailable, match="still hangs: start the program again"):
         open_source("picamera2:0")
     camera.hang.set()
     for thread in picamera._hanging:
