@@ -28,6 +28,7 @@ from edge.health import (
     judge,
 )
 from edge.heat import Heat
+from edge.journal import asks
 from edge.notify import Notifier
 from edge.outbox import Outbox
 from edge.picture import PictureWatch
@@ -167,6 +168,7 @@ class Attendant:
             "camera: %s; it is tried again and again, next in %.1f s",
             trouble,
             pause_s,
+            extra=asks("camera_away"),
         )
         self._trouble = trouble
         self._opened_s = math.inf
@@ -261,7 +263,7 @@ class Attendant:
 def tell_change(before: tuple[str, ...], after: tuple[str, ...]) -> None:
     for reason in after:
         if reason not in before:
-            log.warning("health: %s: %s", reason, REASONS[reason])
+            log.warning("health: %s: %s", reason, REASONS[reason], extra=asks("health", reason=reason))
     for reason in before:
         if reason not in after:
             log.info("health: %s is over", reason)

@@ -1,4 +1,4 @@
-"""Does the process that wrote this still live? Asked by whoever is logged in, of another user's process as of their own.
+"""Does the process that wrote this still live? Asked of another user's process as of one's own.
 
 A number alone may have been given to another process since, so it goes with the moment of the start, in ticks since the
 machine's own (``man 5 proc``, field 22 of ``stat``), and with the boot those ticks count from.

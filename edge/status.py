@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from edge.errors import Refused, Unavailable
 from edge.health import REASONS, Facts, encode
+from edge.journal import asks
 from edge.living import Process, is_alive, this_process
 from edge.places import SYSTEM_RUNTIME, runtime_dir
 
@@ -48,7 +49,8 @@ class StatusFile:
             beside.replace(self._path)
         except OSError as error:
             if not self._has_failed:
-                log.warning("status: %s cannot be written (%s): 'edge status' will say nothing", self._path, error)
+                text = "status: %s cannot be written (%s): 'edge status' will say nothing"
+                log.warning(text, self._path, error, extra=asks("status_unwritten"))
             self._has_failed = True
 
     def _writer(self) -> dict[str, Any]:
@@ -114,8 +116,8 @@ def doubt(path: Path, writer: Any) -> Unavailable | None:
         )
     if age_s > fresh_s:
         return Unavailable(
-            f"the daemon hangs: process {process.pid} lives, and has not written {path} for {age_s:.0f} s: its watchdog "
-            "will end it, else 'systemctl restart mask-edge'"
+            f"the daemon hangs: process {process.pid} lives, and has not written {path} for {age_s:.0f} s: its "
+            "watchdog will end it, else 'systemctl restart mask-edge'"
         )
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from edge.sinks.notices import Notice
 from edge.sources import SourceLost, SourceStalled
 from edge.sources.paced import Timer
 from edge.sources.scripted import Script, ScriptedSource, Step
-from edge.status import StatusFile
+from edge.status import WRITER, StatusFile
 from tests.edge.notified import Listening, listening
 
 
@@ -317,6 +318,7 @@ def test_the_status_file_is_the_health_object_plus_seq_and_goes_with_the_daemon(
         door.play(frames(100))
         status = door.status_now()
         assert status.pop("seq") == 0
+        assert status.pop(WRITER)["pid"] == os.getpid()
         assert status.keys() == door.broker.said()[-1].keys()
         assert door.status.stat().st_mode & 0o777 == 0o640
     assert not door.status.exists()
