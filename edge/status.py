@@ -104,7 +104,7 @@ def of_a_living_one(path: Path) -> dict[str, Any] | Unavailable:
 def doubt(path: Path, writer: Any) -> Unavailable | None:
     """Why what this writer said does not hold any more; None where it does."""
     try:
-        process = Process(int(writer["pid"]), str(writer["boot"]), writer["started"])
+        process = Process(int(writer["pid"]), writer["started"])
         age_s, fresh_s = time.monotonic() - writer["at_mono_s"], float(writer["fresh_s"])
         alive = is_alive(process)
     except (TypeError, KeyError, ValueError, OverflowError):
