@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from edge.board import Board, Throttled
 from edge.clock import Clock, SystemClock, clock_state
+from edge.drift_watch import DriftWatch
 from edge.errors import EdgeError
 from edge.health import (
     LOST_IS_NEWS_S,
@@ -83,7 +84,7 @@ class OutboxWatch:
 class Attendant:
     """One for a run, from before the first frame to the end.
 
-    picture: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
+    picture, drift: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
     reopens: the camera is opened again when it raises SourceLost; then a frozen picture does so after a minute.
     """
 
@@ -97,6 +98,7 @@ class Attendant:
         broker: Broker | None = None,
         picture: PictureWatch | None = None,
         heat: Heat | None = None,
+        drift: DriftWatch | None = None,
         reopens: bool = False,
         status_file: StatusFile | None = None,
         notifier: Notifier | None = None,
@@ -113,6 +115,7 @@ class Attendant:
         self._broker = broker
         self._picture = picture
         self._heat = heat
+        self._drift = drift
         self._reopens = reopens
         self._status_file = status_file or StatusFile(None)
         self._clock: Clock = clock or SystemClock()
@@ -132,6 +135,8 @@ class Attendant:
 
     def __exit__(self, *_: object) -> None:
         self._notifier.stopping()
+        if self._drift:
+            self._drift.close()
         self._status_file.remove()
 
     # While the camera is open: called by ``run``.
@@ -146,6 +151,8 @@ class Attendant:
             self._begin(frame)
         self._progress.done(now_s)
         self.camera = self._picture.look(frame) if self._picture else "ok"
+        if self._drift:
+            self._drift.look(frame)
         self._notifier.alive()
         self._tick()
         self._notifier.ready()
@@ -197,6 +204,8 @@ class Attendant:
         if self.camera is None or now_s < self._look_at_s:
             return
         self._look_at_s = now_s + LOOK_S
+        if self._drift:
+            self._drift.tick()
         self._tell(judge(self._facts(self.camera, now_s)), now_s)
 
     def _facts(self, camera: CameraState, now_s: float) -> Facts:
@@ -218,6 +227,7 @@ class Attendant:
             clock=clock_state(self._clock),
             rss_mb=self._board.rss_mb(),
             uptime_s=uptime_s,
+            drift=self._drift.past if self._drift else None,
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )

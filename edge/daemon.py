@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -19,6 +20,8 @@ from edge.camera import keep_open
 from edge.classify import Classifier
 from edge.config import Config
 from edge.detect import Detector
+from edge.drift_watch import FILE as DRIFT_FILE
+from edge.drift_watch import DriftWatch
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
 from edge.notify import is_service, watchdog_s
@@ -52,7 +55,8 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
         settings = sink_settings(config, info(detector, classifier))
         first = nullcontext() if is_kept else open_camera(config, pace)
         with first as source, kept_events(config) as outbox:
-            outlet = Outlet(event_writer(config, classifier.model, outbox))
+            drift = drift_watch(config)
+            outlet = Outlet(event_writer(config, classifier.model, outbox), witness=drift.count if drift else None)
             with closing(outlet, config.publish.drain_s):
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
@@ -60,7 +64,7 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
                 use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
                 reloader = Reloader(config, reread, pipeline, use)
-                with attendant(config, outbox, pipeline, outlet, hangup=hangup, reloader=reloader) as attending:
+                with attendant(config, outbox, pipeline, outlet, drift, hangup=hangup, reloader=reloader) as attending:
                     watch = partial(
                         run,
                         pipeline=pipeline,
@@ -81,6 +85,7 @@ def attendant(
     outbox: Outbox | None,
     pipeline: Pipeline,
     outlet: Outlet,
+    drift: DriftWatch | None,
     *,
     hangup: Hangup,
     reloader: Reloader,
@@ -95,11 +100,17 @@ def attendant(
         broker=broker_of(outlet),
         picture=PictureWatch() if looks_out else None,
         heat=Heat(config.camera.fps) if looks_out else None,
+        drift=drift,
         reopens=looks_out and is_service(),
         status_file=StatusFile(runtime_dir()),
         hangup=hangup,
         reloader=reloader,
     )
+
+
+def drift_watch(config: Config) -> DriftWatch | None:
+    """For cameras: what a file shows says nothing of this site."""
+    return DriftWatch(state_dir() / DRIFT_FILE, time.monotonic) if is_camera(config.camera.source) else None
 
 
 def broker_of(outlet: Outlet) -> Broker | None:

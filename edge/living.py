@@ -1,8 +1,8 @@
 """Does the process that wrote this still live? Asked of another user's process as of one's own.
 
 A number alone may have been given to another process since, so it goes with the moment of the start, in ticks since the
-machine's own (``man 5 proc``, field 22 of ``stat``). Not with the kernel's boot id: a unit with a /proc of its own, as ours has, may see
-another one there than a shell does (in a container it did).
+machine's own (``man 5 proc``, field 22 of ``stat``). Not with the kernel's boot id: a unit with a /proc of its own, as
+ours has, may see another one there than a shell does (in a container it did).
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from edge.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-# What takes effect at once; the rest belongs to what is open for as long as the process runs.
 REFUSED: Final = "reload: refused, what was in force before still is"
+# What takes effect at once; the rest belongs to what is open for as long as the process runs.
 AT_ONCE: Final = ("classifier.", "decide.", "detector.min_face_px")
 
 
