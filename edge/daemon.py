@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
 
     reread: the configuration as it is now, for SIGHUP. Where systemd started us, a camera that is away does not end it.
     """
+    forbid_core_dumps()
     is_kept = is_service() and is_camera(config.camera.source)
     with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
@@ -78,6 +80,11 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
                     else:
                         watch(source)
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
+
+
+def forbid_core_dumps() -> None:
+    """A core holds frames. For this process and the camera's child; systemd-coredump keeps to the limit, too."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def attendant(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ import pytest
 from edge.journal import ACTIONS
 from tests.service.conftest import Row
 from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, speaks
-from tests.service.rootfs import missing
+from tests.service.rootfs import ROOT, missing
 
 WHY_NOT = missing()
 pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
@@ -127,6 +128,18 @@ def test_its_state_is_its_own(machine: Machine) -> None:
     owner = machine.run("stat", "-c", "%U %a", "/var/lib/mask-edge", "/var/lib/mask-edge/outbox.sqlite")
     assert owner.splitlines() == ["mask-edge 750", "mask-edge 600"]
     assert machine.run("stat", "-c", "%U:%G %a", "/run/mask-edge") == "mask-edge:mask-edge 750"
+
+
+def test_every_check_of_privacy_md_holds(machine: Machine, listener: Listener) -> None:
+    more(machine, listener, than=0)
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "privacy.md").read_text(), re.DOTALL)
+    assert block
+    checks = [line for line in block[1].splitlines() if not line.startswith("#")]
+    assert len(checks) > 8
+    script = "".join(f"{line}\n[ $? = 0 ] || {{ echo 'check {n} failed'; exit 1; }}\n" for n, line in enumerate(checks))
+    said = machine.run("bash", "-c", script)
+    assert ":1883" in said  # whom it talks to
+    assert '"type":"decided"' in said or '"type":"left"' in said
 
 
 def test_check_sees_that_it_runs(machine: Machine) -> None:
