@@ -1,6 +1,6 @@
 """The door's days, counted as they go by and kept over a restart: sums in one small file, replaced whole.
 
-Written at most every ten minutes, and only if somebody came: some 4 KB, or 0.5 MB a day at the busiest door. A folder
+Written at most every ten minutes, and only if somebody came: some 4 KB, or 0.6 MB a day at the busiest door. A folder
 that takes no file costs what was learned at the next start, nothing else.
 """
 

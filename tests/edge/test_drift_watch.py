@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.__main__ import main
 from edge.clock import FakeClock
 from edge.drift import DAY_S, PEOPLE, Day
 from edge.drift_watch import FILE, SAVE_S, DriftWatch, encode, read_kept
 from edge.events import Event, EventWriter
+from edge.places import PACKAGE
 from edge.records import Box, Frame, Label, Verdict
 from edge.whole_file import replace_whole
 
@@ -199,3 +201,19 @@ def test_a_day_that_cannot_have_been_is_not_believed(door: Door, change: dict[st
     fields = json.loads(door.file.read_text())
     door.file.write_text(json.dumps({**fields, "today": {**fields["today"], **change}}))
     assert read_kept(door.file).today == Day()
+
+
+def test_a_run_with_a_camera_counts_who_was_decided_and_a_file_is_none_of_the_door_s_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    clip, events = PACKAGE.parent / "demo" / "door.mp4", tmp_path / "events"
+    argv = ["run", "--sink", f"jsonl:{events}", "--pace", "max", "--source"]
+    assert main([*argv, str(clip)]) == 0
+    assert not (tmp_path / "state" / FILE).exists()
+    decided = events.read_text().count('"type":"decided"')
+    (tmp_path / "door.toml").write_text(f"fps = 15\nframes = '{clip}'\n[[step]]\ndo = 'frames'\ncount = 290\n")
+    assert main([*argv, f"scripted:{tmp_path / 'door.toml'}"]) == 0
+    today = read_kept(tmp_path / "state" / FILE).today
+    assert 0 < today.decided == events.read_text().count('"type":"decided"') - decided
+    assert 0 < today.lit <= today.decided
