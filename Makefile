@@ -26,6 +26,7 @@ setup: $(VENV)/.all  ## the whole .venv: edge, trainer, tests; and the model fil
 test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores)
 	@scripts/need ffmpeg ffmpeg
 	@scripts/need openssl openssl
+	@scripts/need --optional strace strace
 	$(BIN)/python -m pytest tests
 
 test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door (Python 3.13; 500 MB outside the tree)
@@ -54,6 +55,7 @@ acceptance: setup  ## judge the shipped model on photos and clips that are not p
 bench: setup  ## the measurements that docs/ quotes (minutes; some need ../shared)
 	$(BIN)/python benchmarks/detectors.py
 	$(BIN)/python benchmarks/trackers.py
+	$(BIN)/python benchmarks/drift_alarms.py --years 200
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) $(TFLITE) .cache build dist models/third_party

@@ -17,6 +17,7 @@ from typing import Any, Final, NoReturn
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
 from edge.errors import DiskError, EdgeError, Refused, UsageError
+from edge.journal import asks, is_journal, set_up_logging
 from edge.passwords import masked
 
 EXIT_OUR_FAULT: Final = 70
@@ -280,7 +281,7 @@ def act_model_verify(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is that of sysexits.h. A user's mistake is one line on stderr."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="edge: %(message)s")
+    set_up_logging()
     try:
         args = build_parser().parse_args(argv)
         act: Callable[[argparse.Namespace], int] | None = getattr(args, "act", None)
@@ -300,12 +301,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return tell(of_the_system(error))
     except Exception:  # the last resort: nobody's mistake but ours shows a traceback
-        log.exception("this is a fault of mask-edge: please report it with these lines")
+        log.exception("this is a fault of mask-edge: please report it with these lines", extra=asks("fault"))
         return EXIT_OUR_FAULT
 
 
 def tell(error: EdgeError) -> int:
-    print(f"edge: {error}", file=sys.stderr)
+    if is_journal(sys.stderr):
+        log.error("%s", error, extra=asks("ended", exit_code=error.exit_code))
+    else:
+        print(f"edge: {error}", file=sys.stderr)
     return error.exit_code
 
 

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from edge.board import Board, Throttled
 from edge.clock import Clock, SystemClock, clock_state
+from edge.drift_watch import DriftWatch
 from edge.errors import EdgeError
 from edge.health import (
     LOST_IS_NEWS_S,
@@ -28,6 +29,7 @@ from edge.health import (
     judge,
 )
 from edge.heat import Heat
+from edge.journal import asks
 from edge.notify import Notifier
 from edge.outbox import Outbox
 from edge.picture import PictureWatch
@@ -86,7 +88,7 @@ class OutboxWatch:
 class Attendant:
     """One for a run, from before the first frame to the end.
 
-    picture: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
+    picture, drift: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
     reopens: the camera is opened again when it raises SourceLost; then a frozen picture does so after a minute.
     """
 
@@ -100,6 +102,7 @@ class Attendant:
         broker: Broker | None = None,
         picture: PictureWatch | None = None,
         heat: Heat | None = None,
+        drift: DriftWatch | None = None,
         reopens: bool = False,
         status_file: StatusFile | None = None,
         notifier: Notifier | None = None,
@@ -116,6 +119,7 @@ class Attendant:
         self._broker = broker
         self._picture = picture
         self._heat = heat
+        self._drift = drift
         self._reopens = reopens
         self._status_file = status_file or StatusFile(None)
         self._clock: Clock = clock or SystemClock()
@@ -135,6 +139,8 @@ class Attendant:
 
     def __exit__(self, *_: object) -> None:
         self._notifier.stopping()
+        if self._drift:
+            self._drift.close()
         self._status_file.remove()
 
     # While the camera is open: called by ``run``.
@@ -149,6 +155,8 @@ class Attendant:
             self._begin(frame)
         self._progress.done(now_s)
         self.camera = self._picture.look(frame) if self._picture else "ok"
+        if self._drift:
+            self._drift.look(frame)
         self._notifier.alive()
         self._tick()
         self._notifier.ready()
@@ -171,6 +179,7 @@ class Attendant:
             "camera: %s; it is tried again and again, next in %.1f s",
             trouble,
             pause_s,
+            extra=asks("camera_away"),
         )
         self._trouble = trouble
         self._opened_s = math.inf
@@ -199,6 +208,8 @@ class Attendant:
         if self.camera is None or now_s < self._look_at_s:
             return
         self._look_at_s = now_s + LOOK_S
+        if self._drift:
+            self._drift.tick()
         self._tell(judge(self._facts(self.camera, now_s)), now_s)
 
     def _facts(self, camera: CameraState, now_s: float) -> Facts:
@@ -221,6 +232,7 @@ class Attendant:
             rss_mb=self._board.rss_mb(),
             uptime_s=uptime_s,
             broker_reasons=self._broker.reasons if self._broker else (),
+            drift=self._drift.past if self._drift else None,
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )
@@ -266,7 +278,7 @@ class Attendant:
 def tell_change(before: tuple[str, ...], after: tuple[str, ...]) -> None:
     for reason in after:
         if reason not in before:
-            log.warning("health: %s: %s", reason, REASONS[reason])
+            log.warning("health: %s: %s", reason, REASONS[reason], extra=asks("health", reason=reason))
     for reason in before:
         if reason not in after:
             log.info("health: %s is over", reason)

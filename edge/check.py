@@ -25,6 +25,7 @@ from edge.daemon import open_camera, sink_settings
 from edge.errors import ConfigError, DataError, DiskError, EdgeError, OutputError, Refused, Unavailable, UsageError
 from edge.findings import Finding, Part, doubtful, well, wrong
 from edge.golden import check_golden
+from edge.journal import asks
 from edge.outbox import FILE, is_sound
 from edge.outbox.holder import holder
 from edge.passwords import masked
@@ -116,7 +117,7 @@ def attempt(part: Part, which: str, look: Callable[[], str | Finding]) -> Findin
         kind = Refused if isinstance(error, PermissionError) else DiskError
         return wrong(part, which, kind(f"{error.filename or which}: {error.strerror or error}"), REMEDIES[part])
     except Exception as error:
-        log.exception("this is a fault of mask-edge: please report it with these lines")
+        log.exception("this is a fault of mask-edge: please report it with these lines", extra=asks("fault"))
         return wrong(part, which, EdgeError(f"{type(error).__name__} in mask-edge itself"), "report it")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import platform
+import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -19,6 +21,8 @@ from edge.camera import keep_open
 from edge.classify import Classifier
 from edge.config import Config
 from edge.detect import Detector
+from edge.drift_watch import FILE as DRIFT_FILE
+from edge.drift_watch import DriftWatch
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
 from edge.notify import is_service, watchdog_s
@@ -44,6 +48,7 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
 
     reread: the configuration as it is now, for SIGHUP. Where systemd started us, a camera that is away does not end it.
     """
+    forbid_core_dumps()
     is_kept = is_service() and is_camera(config.camera.source)
     with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
@@ -52,7 +57,8 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
         settings = sink_settings(config, info(detector, classifier))
         first = nullcontext() if is_kept else open_camera(config, pace)
         with first as source, kept_events(config) as outbox:
-            outlet = Outlet(event_writer(config, classifier.model, outbox))
+            drift = drift_watch(config)
+            outlet = Outlet(event_writer(config, classifier.model, outbox), witness=drift.count if drift else None)
             with closing(outlet, config.publish.drain_s):
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
@@ -60,7 +66,7 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
                 use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
                 reloader = Reloader(config, reread, pipeline, use)
-                with attendant(config, outbox, pipeline, outlet, hangup=hangup, reloader=reloader) as attending:
+                with attendant(config, outbox, pipeline, outlet, drift, hangup=hangup, reloader=reloader) as attending:
                     watch = partial(
                         run,
                         pipeline=pipeline,
@@ -76,11 +82,17 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
         return EXIT_INTERRUPTED if stop.signal == signal.SIGINT else 0
 
 
+def forbid_core_dumps() -> None:
+    """A core holds frames. For this process and the camera's child; systemd-coredump keeps to the limit, too."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def attendant(
     config: Config,
     outbox: Outbox | None,
     pipeline: Pipeline,
     outlet: Outlet,
+    drift: DriftWatch | None,
     *,
     hangup: Hangup,
     reloader: Reloader,
@@ -95,11 +107,17 @@ def attendant(
         broker=broker_of(outlet),
         picture=PictureWatch() if looks_out else None,
         heat=Heat(config.camera.fps) if looks_out else None,
+        drift=drift,
         reopens=looks_out and is_service(),
         status_file=StatusFile(runtime_dir()),
         hangup=hangup,
         reloader=reloader,
     )
+
+
+def drift_watch(config: Config) -> DriftWatch | None:
+    """For cameras: what a file shows says nothing of this site."""
+    return DriftWatch(state_dir() / DRIFT_FILE, time.monotonic) if is_camera(config.camera.source) else None
 
 
 def broker_of(outlet: Outlet) -> Broker | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from edge.board import Throttled
 from edge.clock import ClockState
+from edge.drift import LEAST, Past
 
 CameraState = Literal["ok", "absent", "lost", "frozen", "black", "blocked", "blurred"]
 
@@ -35,6 +36,9 @@ REASONS: Final[dict[str, str]] = {
     "hot": "fewer frames are looked at: give the board air or shade",
     "under_voltage": "the power supply is too weak: take the board maker's own",
     "throttled": "the board runs slower by itself: cool it, check its power supply",
+    "drift_uncertain": "more people than usual cannot be told: lens, light, the camera's direction; see health.drift",
+    "drift_sureness": "people are told less surely than usual: lens, light, the camera's direction; see health.drift",
+    "drift_brightness": "the picture is brighter or darker than usual when people come: lamps, lens; see health.drift",
     "clock_unsynced": "nobody sets the clock: let the board reach a time server",
     "reload_refused": "the changed configuration cannot be used and the one before is: see the log, mend it, reload",
 }
@@ -63,6 +67,7 @@ class Facts:
     model: the bundle's tag. temperature_c: of the SoC. throttled, temperature_c: None where the board does not tell.
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
     broker_reasons: reasons of ``REASONS`` that the broker gives.
+    drift: the door's last days; None where they are not watched.
     is_hot: fewer frames are looked at for it. is_reload_refused: the configuration in force is not the one in the file.
     """
 
@@ -78,6 +83,7 @@ class Facts:
     rss_mb: float
     uptime_s: float
     broker_reasons: tuple[str, ...] = ()
+    drift: Past | None = None
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -106,8 +112,9 @@ def reasons(facts: Facts) -> set[str]:
         "clock_unsynced": facts.clock == "unsynced" and facts.uptime_s > CLOCK_GRACE_S,
         "reload_refused": facts.is_reload_refused,
     }
-    others = (*facts.broker_reasons, *(facts.outbox.news if facts.outbox else ()))
-    return {reason for reason, is_so in holds.items() if is_so} | set(others)
+    held = {reason for reason, is_so in holds.items() if is_so}
+    drifted = {f"drift_{measure}" for measure in facts.drift.alarms} if facts.drift else set()
+    return held | drifted | set(facts.broker_reasons) | set(facts.outbox.news if facts.outbox else ())
 
 
 def is_silent(facts: Facts) -> bool:
@@ -138,7 +145,25 @@ def as_object(health: Health) -> dict[str, Any]:
         "clock": facts.clock,
         "rss_mb": round(facts.rss_mb, 1),
         "uptime_s": round(facts.uptime_s),
+        "drift": None if facts.drift is None else drift_object(facts.drift),
     }
+
+
+def drift_object(past: Past) -> dict[str, Any]:
+    """Each measure as it usually is (null while that is being learned) and as it was on the last full day."""
+    last = past.last
+    values = {
+        str(measure): {
+            "usual": thousandths(past.usual_value(measure)),
+            "last": thousandths(last.value(measure)) if last else None,
+        }
+        for measure in LEAST
+    }
+    return {"days": len(past.usual), **values}
+
+
+def thousandths(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def encode(fields: dict[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import ConfigError
+from edge.journal import asks
 
 log = logging.getLogger(__name__)
 
@@ -51,4 +52,5 @@ def read_password(path: Path, key: str) -> str:
 
 @functools.cache  # once: a sink's password is read when it is checked, and again when it is opened
 def _tell_public(path: Path) -> None:
-    log.warning("every user of this machine can read the password in %s: chmod 600 it", path)
+    text = "every user of this machine can read the password in %s: chmod 600 it"
+    log.warning(text, path, extra=asks("password_readable"))

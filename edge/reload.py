@@ -14,10 +14,12 @@ from edge.assemble import min_face_px, open_classifier, rules
 from edge.classify import Classifier
 from edge.config import Config
 from edge.errors import EdgeError
+from edge.journal import asks
 from edge.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
+REFUSED: Final = "reload: refused, what was in force before still is"
 # What takes effect at once; the rest belongs to what is open for as long as the process runs.
 AT_ONCE: Final = ("classifier.", "decide.", "detector.min_face_px")
 
@@ -70,18 +72,20 @@ class Reloader:
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
             self.is_refused = True
-            log.error("reload: refused, what was in force before still is: %s", error)
+            log.error(REFUSED + ": %s", error, extra=asks("reload_refused"))
             return
         except Exception:  # a runtime's own word for a model that it cannot take; people are in front of the camera
             self.is_refused = True
-            log.exception("reload: refused, what was in force before still is")
+            log.exception(REFUSED, extra=asks("reload_refused"))
             return
         self.is_refused = False
         self._pipeline.use(classifier, new_rules, min_face_px(config))
         self._use(classifier)
         log.info("reload: done, model %s", classifier.model)
         if later := [key for key in changed(self._config, config) if not key.startswith(AT_ONCE)]:
-            log.warning("reload: %s changed: restart the service to have it take effect", ", ".join(later))
+            keys = ", ".join(later)
+            text = "reload: %s changed: restart the service to have it take effect"
+            log.warning(text, keys, extra=asks("restart_needed", keys=keys))
 
 
 def changed(before: Config, after: Config) -> list[str]:

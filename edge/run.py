@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -57,12 +57,14 @@ class Outlet:
     """Numbers what was told and hands the same bytes to every sink.
 
     failures: what sinks raised; a sink that failed is given nothing more, the others still are.
+    witness: is told of every event, for what the door keeps of itself.
     """
 
     writer: EventWriter
     sinks: list[Sink] = field(default_factory=list)
     failures: list[EdgeError] = field(default_factory=list)
     decided: int = 0
+    witness: Callable[[Event], None] | None = None
     _failed: list[Sink] = field(default_factory=list)
 
     def publish(self, told: Iterable[Told]) -> None:
@@ -70,6 +72,8 @@ class Outlet:
             event = self.writer.write(one.verdict, box=one.box, frame=one.frame, t_s=one.t_s, utc_s=one.utc_s)
             payload = encode(event)
             self.decided += event.type == "decided"
+            if self.witness:
+                self.witness(event)
             if one.face_bgr is not None:
                 self._show(event, one.face_bgr)
             for sink in self.sinks:

@@ -7,14 +7,15 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import Refused, Unavailable
 from edge.health import REASONS, Facts, encode
+from edge.journal import asks
+from edge.living import Process, is_alive, this_process
 from edge.places import SYSTEM_RUNTIME, runtime_dir
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,13 @@ log = logging.getLogger(__name__)
 FILE: Final = "status.json"
 MODE: Final = 0o640  # the owner writes, the group mask-edge reads
 EVERY_S: Final = 5.0
-STALE_S: Final = 60.0  # opening a camera, the longest of what the daemon's loop does, takes 20 s
-
+FRESH_S: Final = 30.0  # opening a camera, the longest of what the daemon's loop does, takes 23 s
 
 NOT_TOLD: Final = ("is_", "broker_reasons")  # fields of ``Facts`` that stand in ``reasons`` only
 KEYS: Final = frozenset(
     ("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith(NOT_TOLD)))
 )
+WRITER: Final = "written_by"  # in the file only: who says all this, when, and for how long it holds
 
 
 class StatusFile:
@@ -43,6 +44,7 @@ class StatusFile:
         self._has_failed = False
         self._written = b""
         self._lock: int | None = None  # an open descriptor of the folder
+        self._process = this_process()
 
     def write(self, status: dict[str, Any]) -> None:
         """Never fails: that nobody can ask for its health is no reason for a door to stop."""
@@ -53,14 +55,19 @@ class StatusFile:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             if not self._is_ours(self._path.parent):
                 return
-            self._written = encode(status)
+            self._written = encode({**status, WRITER: self._writer()})
             beside.write_bytes(self._written)
             beside.chmod(MODE)  # whatever the umask
             beside.replace(self._path)
         except OSError as error:
             if not self._has_failed:
-                log.warning("status: %s cannot be written (%s): 'edge status' will say nothing", self._path, error)
+                text = "status: %s cannot be written (%s): 'edge status' will say nothing"
+                log.warning(text, self._path, error, extra=asks("status_unwritten"))
             self._has_failed = True
+
+    def _writer(self) -> dict[str, Any]:
+        """With the time by the clock that all processes of one boot share, and that nobody sets."""
+        return {**asdict(self._process), "at_mono_s": round(time.monotonic(), 3), "fresh_s": FRESH_S}
 
     def remove(self) -> None:
         """Ours only."""
@@ -96,39 +103,65 @@ def places() -> list[Path]:
     return [folder / FILE for folder in folders]
 
 
-def read_status(paths: list[Path], clock: Callable[[], float] = time.time) -> dict[str, Any]:
-    """The newest status among the files. Raises Unavailable where there is none or it is stale, Refused where this user
-    may not read it."""
-    found = [(path.stat().st_mtime, path) for path in paths if is_there(path)]
+def read_status(paths: list[Path]) -> dict[str, Any]:
+    """What the daemon that wrote last, among those that live, says of itself: the health object plus ``seq``.
+
+    Raises Unavailable where there is none, or it has been silent for too long; Refused where this user may not read it.
+    """
+    found = sorted(((at_s, path) for path in paths if (at_s := written_s(path)) is not None), reverse=True)
     if not found:
         where = " or ".join(map(str, paths))
         raise Unavailable(f"no daemon tells its status at {where}: is one running? (systemctl status mask-edge)")
-    written_s, path = max(found)
-    if (age_s := clock() - written_s) > STALE_S:
-        raise Unavailable(
-            f"{path} is {age_s:.0f} s old: the daemon hangs, was killed, or this machine's clock was set just now: ask "
-            "again in a minute, then see 'systemctl status mask-edge'"
-        )
+    answers = [of_a_living_one(path) for _, path in found]
+    for answer in answers:
+        if not isinstance(answer, Unavailable):
+            return answer
+    assert isinstance(answers[0], Unavailable)
+    raise answers[0]
+
+
+def of_a_living_one(path: Path) -> dict[str, Any] | Unavailable:
+    """The status in this file, or why it must not be believed."""
     try:
         status = json.loads(path.read_bytes())
     except PermissionError as error:
         raise Refused(f"{path} may not be read by this user: add it to the group mask-edge") from error
     except (OSError, ValueError) as error:
-        raise Unavailable(f"{path} cannot be read ({error}): ask again") from error
+        return Unavailable(f"{path} cannot be read ({error}): ask again")
     if not isinstance(status, dict) or not status.keys() >= KEYS or not isinstance(status["reasons"], list):
-        raise Unavailable(f"{path} is not as this version writes it: restart the daemon after an update")
-    return status
+        return Unavailable(f"{path} is not as this version writes it: restart the daemon after an update")
+    return doubt(path, status.pop(WRITER, None)) or status
 
 
-def is_there(path: Path) -> bool:
-    """Raises Refused where its folder may not be looked into."""
+def doubt(path: Path, writer: Any) -> Unavailable | None:
+    """Why what this writer said does not hold any more; None where it does."""
     try:
-        path.stat()
+        process = Process(int(writer["pid"]), writer["started"])
+        age_s, fresh_s = time.monotonic() - writer["at_mono_s"], float(writer["fresh_s"])
+        alive = is_alive(process)
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return Unavailable(f"{path} is not as this version writes it: restart the daemon after an update")
+    if not alive:
+        return Unavailable(
+            f"no daemon runs: process {process.pid}, which wrote {path}, was killed or crashed: see 'systemctl status "
+            "mask-edge' and 'journalctl -u mask-edge'"
+        )
+    if age_s > fresh_s:
+        return Unavailable(
+            f"the daemon hangs: process {process.pid} lives, and has not written {path} for {age_s:.0f} s: its "
+            "watchdog will end it, else 'systemctl restart mask-edge'"
+        )
+    return None
+
+
+def written_s(path: Path) -> float | None:
+    """When, seconds since 1970; None where there is none. Raises Refused where its folder may not be looked into."""
+    try:
+        return path.stat().st_mtime
     except PermissionError as error:
         raise Refused(f"{path} may not be read by this user: add it to the group mask-edge") from error
     except OSError:
-        return False
-    return True
+        return None
 
 
 def table(status: dict[str, Any]) -> str:

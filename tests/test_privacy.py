@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +44,48 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+# Every way by which bytes leave a process or are shared with another.
+WRITES: Final = ("write", "pwrite64", "writev", "pwritev", "pwritev2", "sendto", "sendmsg", "sendmmsg")
+NEVER: Final = (
+    *("sendfile", "splice", "tee", "vmsplice", "copy_file_range", "process_vm_writev", "io_uring_setup"),
+    *("memfd_create", "shmget", "mq_open"),
+)
+CALLS: Final = ("open", "openat", "openat2", "creat", "connect", "bind", "listen", "mmap", "execve", *WRITES, *NEVER)
+STRACE: Final = shutil.which("strace")
+needs_strace = pytest.mark.skipif(STRACE is None, reason="strace is not installed: apt install strace")
+
+
+class Trace:
+    """What the kernel was asked for by every thread and child, C and Python alike: the libraries, too."""
+
+    def __init__(self, path: Path) -> None:
+        lines = [line.partition(" ")[2].strip() for line in path.read_text().splitlines()]
+        self.calls = [(line.partition("(")[0], line) for line in lines if not line.startswith(("<...", "+++", "---"))]
+
+    @staticmethod
+    def command(path: Path) -> list[str]:
+        only = f"trace={','.join(CALLS)}"
+        return ["strace", "-f", "--seccomp-bpf", "-qq", "-xx", "-s", "4000000", "-e", only, "-o", str(path)]
+
+    def of(self, *names: str) -> list[str]:
+        return [line for name, line in self.calls if name in names]
+
+    def written(self) -> list[bytes]:
+        """What each call handed over, whatever to: a file, a socket, a pipe."""
+        return [b"".join(strings(line)) for line in self.of(*WRITES)]
+
+    def opened_for_writing(self) -> set[Path]:
+        flags = re.compile("O_WRONLY|O_RDWR|O_CREAT|O_APPEND|O_TRUNC")
+        found = [strings(line)[0] for line in self.of("open", "openat", "openat2") if flags.search(line)]
+        return {Path(os.fsdecode(path)) for path in (*found, *(strings(line)[0] for line in self.of("creat")))}
+
+
+def strings(line: str) -> list[bytes]:
+    """Those that stand in a line of strace -xx."""
+    assert '"...' not in line, "strace cut a string"
+    return [bytes.fromhex(found.replace("\\x", "")) for found in re.findall(r'"((?:\\x[0-9a-f]{2})*)"', line)]
+
+
 class Run:
     """`edge run` over the demo's clip: what a subscriber of everything got, and what was written and dialled."""
 
@@ -66,8 +111,9 @@ class Run:
     def _run(self, port: int) -> None:
         argv = ["run", "--config", str(self.folder / "config.toml"), "--source", str(CLIP), "--pace", "max"]
         env = {**os.environ, "STATE_DIRECTORY": str(self.state), "RUNTIME_DIRECTORY": str(self.runtime)}
+        watched = Trace.command(self.folder / "trace") if STRACE else []
         done = subprocess.run(
-            [sys.executable, "-c", WITNESS, *argv, "--sink", f"mqtt://127.0.0.1:{port}"],
+            [*watched, sys.executable, "-c", WITNESS, *argv, "--sink", f"mqtt://127.0.0.1:{port}"],
             cwd=ROOT,
             env=env,
             capture_output=True,
@@ -77,6 +123,7 @@ class Run:
         )
         assert done.returncode == 0, done.stderr
         self.log = done.stderr
+        self.trace = Trace(self.folder / "trace") if STRACE else None
         self.wrote = {Path(p) for p in _told(done.stderr, "wrote")}
         self.dialled = set(_told(done.stderr, "dialled"))
 
@@ -142,6 +189,68 @@ def test_by_default_no_file_holds_a_picture_or_a_pixel(plain: Run) -> None:
     for content in contents:
         assert not any(magic in content for magic in MAGIC[:2])
         assert not any(holds_pixels(content, frame, box) for frame, box in frames)
+
+
+@needs_strace
+def test_by_default_the_kernel_is_asked_for_no_other_file_and_no_other_host(plain: Run) -> None:
+    assert plain.trace is not None
+    assert [
+        path for path in plain.trace.opened_for_writing() if not plain.owns(path) and path != Path("/dev/null")
+    ] == []
+    dialled = [line for line in plain.trace.of("connect") if "AF_UNIX" not in line]
+    pipes = [line for line in dialled if f"htons({plain.port})" not in line]  # paho's, to itself
+    assert len(dialled) > len(pipes) == len(plain.trace.of("listen")) <= 1
+    assert all(strings(line) == [b"127.0.0.1"] for line in dialled)
+    assert all("sin_port=htons(0)" in line for line in plain.trace.of("bind"))
+    assert plain.trace.of(*NEVER) == []
+    assert len(plain.trace.of("execve")) == 1
+    shared = [line for line in plain.trace.of("mmap") if "MAP_SHARED" in line and "PROT_WRITE" in line]
+    assert len(shared) <= 2  # SQLite's index of its journal: outbox.sqlite-shm
+
+
+@needs_strace
+def test_by_default_no_byte_that_is_handed_to_the_kernel_belongs_to_a_picture(plain: Run) -> None:
+    assert plain.trace is not None
+    frames = [(frame_at(event["frame"]), event["box"]) for event in plain.decided()]
+    written = plain.trace.written()
+    assert len(written) > 50
+    for content in written:
+        assert not any(magic in content for magic in MAGIC[:2])
+        assert not any(holds_pixels(content, frame, box) for frame, box in frames)
+
+
+@needs_strace
+def test_switched_on_a_picture_is_handed_to_the_kernel_once_a_decision(shown: Run) -> None:
+    assert shown.trace is not None
+    assert sum(content.count(MAGIC[0]) for content in shown.trace.written()) == len(shown.decided())
+    assert shown.trace.of(*NEVER) == []
+
+
+@needs_strace
+def test_this_test_would_see_what_a_child_writes(tmp_path: Path) -> None:
+    """By way of a shell, of which Python's own hooks know nothing."""
+    line = f"printf '\\377\\330\\377 face' > {tmp_path / 'leak'}"
+    subprocess.run(
+        [*Trace.command(tmp_path / "trace"), sys.executable, "-c", f"import os; os.system({line!r})"], check=True
+    )
+    trace = Trace(tmp_path / "trace")
+    assert tmp_path / "leak" in trace.opened_for_writing()
+    assert b"\xff\xd8\xff face" in trace.written()
+    assert len(trace.of("execve")) == 2
+
+
+def test_a_run_that_is_aborted_leaves_no_core(tmp_path: Path) -> None:
+    """Outside of the unit, too. The limit is inherited: a camera's child has it as well."""
+    ulimit = ["sh", "-c", 'ulimit -S -c unlimited; exec "$@"', "sh"]
+    argv = ["run", "--source", str(CLIP), "--sink", f"jsonl:{tmp_path / 'events'}", "--pace", "live"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([*ulimit, sys.executable, "-m", "edge", *argv], cwd=tmp_path, env=env)
+    wait_until(lambda: (tmp_path / "events").exists() and (tmp_path / "events").stat().st_size > 0, "an event", 60)
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    process.send_signal(signal.SIGABRT)
+    assert process.wait(30) == -signal.SIGABRT
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["events"]
 
 
 def test_this_test_would_find_pixels(plain: Run) -> None:

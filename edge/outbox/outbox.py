@@ -20,6 +20,7 @@ from typing import Final
 
 from edge.errors import Unavailable
 from edge.events import new_epoch
+from edge.journal import asks
 from edge.outbox import store
 from edge.outbox.store import About, Row, Store
 from edge.outbox.unsaved import Note, Span
@@ -32,6 +33,7 @@ MEMORY_NOTE: Final = "outbox.memory"  # of an outbox that has no file: the other
 SETTLE: Final = 100  # delivered events are deleted with the next one that comes, or so many at once: it spares the card
 RETRY_S: Final = 5.0  # between attempts to write to a disk that refused
 IN_MEMORY: Final = 10_000  # events at most while the disk takes none, 5 MB
+NO_DISK: Final = "outbox: %s: events wait in memory only: make room, or look after the card"
 TELL_EVERY: Final = 1000  # dropped events
 
 
@@ -215,13 +217,14 @@ class Outbox:
     def _fail(self, error: sqlite3.Error | OSError) -> None:
         self._retry_at_s = self._clock() + RETRY_S
         if self._trouble is None:
-            log.error("outbox: %s: events wait in memory only: make room, or look after the card", error)
+            log.error(NO_DISK, error, extra=asks("outbox_in_memory"))
         self._trouble = str(error)
         self._let_go_if_damaged(error)
 
     def _fail_to_read(self, error: sqlite3.Error) -> None:
         if self._cannot_read is None:
-            log.error("outbox: events cannot be read just now: %s: look after the card", error)
+            text = "outbox: events cannot be read just now: %s: look after the card"
+            log.error(text, error, extra=asks("outbox_unreadable"))
         self._cannot_read = str(error)
         self._let_go_if_damaged(error)
 
@@ -238,7 +241,8 @@ class Outbox:
         try:
             aside = store.set_aside(self._path)
         except OSError as why:
-            log.error("outbox: %s is damaged and cannot be set aside: %s: look after the card", self._path, why)
+            text = "outbox: %s is damaged and cannot be set aside: %s: look after the card"
+            log.error(text, self._path, why, extra=asks("outbox_unreadable"))
             return
         loss = Loss(lost, f"{self._path} is damaged ({error}) and was set aside as {aside.name}")
         self.losses += (loss,)
@@ -274,7 +278,8 @@ class Outbox:
     def _tell_dropped(self, more: int) -> None:
         before, self._dropped = self._dropped, self._dropped + more
         if before == 0 or before // TELL_EVERY != self._dropped // TELL_EVERY:
-            log.error("outbox: too many or too old: %d undelivered events were dropped, oldest first", self._dropped)
+            text = "outbox: too many or too old: %d undelivered events were dropped, oldest first"
+            log.error(text, self._dropped, extra=asks("events_dropped", events=self._dropped))
 
     def _note_unsaved(self) -> None:
         is_known = not self._unsaved and self.last_seq <= self._saved_seq
@@ -309,7 +314,7 @@ def open_outbox(folder: Path, limits: Limits = Limits(), clock: Callable[[], flo
         found = _find(folder)
     except (sqlite3.Error, OSError) as error:
         why = f"{folder / FILE}: {error}"
-        log.error("outbox: %s: events wait in memory only: make room, or look after the card", why)
+        log.error(NO_DISK, why, extra=asks("outbox_in_memory"))
         note = Note(folder / MEMORY_NOTE)
         lost = _of_another_epoch(note.read())
         found = Found(About(new_epoch(), 0, 0, 0), losses=lost, trouble=why)
@@ -326,7 +331,7 @@ def _told(outbox: Outbox) -> Outbox:
 
 def _tell(loss: Loss) -> None:
     count = "an unknown number of" if loss.count is None else loss.count
-    log.error("outbox: %s events are lost: %s", count, loss.why)
+    log.error("outbox: %s events are lost: %s", count, loss.why, extra=asks("events_lost", events=loss.count))
 
 
 def _find(folder: Path) -> Found:

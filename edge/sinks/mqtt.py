@@ -17,6 +17,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from edge.backoff import Backoff
 from edge.errors import Undelivered
 from edge.events import Event
+from edge.journal import asks
 from edge.outbox import Outbox
 from edge.records import ImageU8
 from edge.sinks.mqtt_address import find_password, parse_address, refuse_unused_tls, tls_context
@@ -144,7 +145,7 @@ class MqttSink:
                 ended = self._connect_and_serve()
             except Exception:
                 # Ours, whatever it is; but a door must not fall silent for it.
-                log.exception("mqtt: unexpected fault, trying again")
+                log.exception("mqtt: unexpected fault, trying again", extra=asks("fault"))
                 ended = Ended(How.LOST, "unexpected fault")
             if ended.how is How.FINISHED or (self._closing.has_begun and not self.waiting):
                 return
@@ -212,13 +213,14 @@ class MqttSink:
         level = logging.DEBUG if ended in self._told else logging.ERROR if is_slow else logging.WARNING
         self._trouble = ended
         self._told.add(ended)
-        log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s)
+        asking = asks("broker_away", broker=self.name)
+        log.log(level, "mqtt: %s: %s; events wait, next attempt in %.1f s", self.name, ended.why, pause_s, extra=asking)
         return pause_s
 
     def _complain(self, complaint: str) -> None:
         """Once a run: what the broker refuses today it refuses tomorrow."""
         if complaint not in self._complaints:
-            log.warning("mqtt: %s: %s", self.name, complaint)
+            log.warning("mqtt: %s: %s", self.name, complaint, extra=asks("broker_refuses", broker=self.name))
             self._complaints.add(complaint)
 
     def _pause(self, pause_s: float) -> None:

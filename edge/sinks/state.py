@@ -11,6 +11,7 @@ from typing import Final
 
 from edge.clock import Clock, SystemClock
 from edge.events import Event
+from edge.journal import asks
 from edge.sinks.tally_file import read_tally, write_tally
 from edge.state import after, begin, encode_state, local_day, on_day, seconds_to_midnight
 
@@ -74,8 +75,8 @@ class StateSink:
         while not self._ended.wait(min(LOOK_S, max(1.0, seconds_to_midnight(self._clock.utc_s())))):
             try:
                 self.look()
-            except Exception:
-                log.exception("state: unexpected fault, trying again")  # ours, whatever it is; the topic must live on
+            except Exception:  # ours, whatever it is; the topic must live on
+                log.exception("state: unexpected fault, trying again", extra=asks("fault"))
 
     def _save(self) -> None:
         """Called by one thread at a time, and without the lock: a slow disk must not hold up the pipeline."""

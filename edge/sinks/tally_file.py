@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Final, cast, get_args
 from edge.clock import ClockState
 from edge.records import Label
 from edge.state import Counts, Last, Tally
+from edge.whole_file import replace_whole
 
 FILE: Final = "today.json"
 _MAX_BYTES: Final = 4096
@@ -35,17 +34,7 @@ def write_tally(path: Path, tally: Tally) -> None:
         "today": asdict(tally.counts),
         "last": None if tally.last is None else asdict(tally.last),
     }
-    beside = path.with_name(path.name + ".new")
-    try:
-        with beside.open("wb") as file:
-            file.write(json.dumps(kept).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
+    replace_whole(path, json.dumps(kept).encode())
 
 
 def _counts(kept: dict[str, object]) -> Counts:

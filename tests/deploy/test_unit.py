@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import Config
+from edge.journal import IDENTIFIER
 from edge.places import PACKAGE, SYSTEM_CONFIG, SYSTEM_STATE
 from edge.sinks.mqtt_address import CREDENTIAL
 from edge.sinks.mqtt_session import FAREWELL_S, HANG_UP_S
@@ -80,6 +81,10 @@ def test_its_folders_and_its_credential_are_those_that_the_code_looks_for() -> N
     assert value("StateDirectory") == SYSTEM_STATE.name
     assert value("LoadCredential").startswith(f"{CREDENTIAL}:")
     assert not value("LoadCredential").partition(":")[2].startswith("/")  # an absolute path must be there, or no start
+
+
+def test_the_journal_knows_it_by_one_name_whoever_writes() -> None:
+    assert value("SyslogIdentifier") == IDENTIFIER
 
 
 def test_the_coral_is_let_in_before_and_after_its_firmware() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from edge.attend import Attendant, PictureFrozen
 from edge.board import Throttled
 from edge.camera import keep_open
 from edge.clock import FakeClock
+from edge.drift import DAY_S, PEOPLE
+from edge.drift_watch import FILE, DriftWatch, read_kept
 from edge.errors import EdgeError, InputMissing
 from edge.events import Event, EventWriter
 from edge.heat import Heat
@@ -29,8 +32,9 @@ from edge.sinks.notices import Notice
 from edge.sources import SourceLost, SourceStalled
 from edge.sources.paced import Timer
 from edge.sources.scripted import Script, ScriptedSource, Step
-from edge.status import StatusFile
+from edge.status import WRITER, StatusFile
 from tests.edge.notified import Listening, listening
+from tests.edge.test_drift_watch import told
 
 
 class Looks:
@@ -116,6 +120,7 @@ class Door:
             broker=self.broker,
             picture=PictureWatch(),
             heat=Heat(fps=10),
+            drift=DriftWatch(folder / "state" / FILE, self.clock.monotonic_s),
             reopens=reopens,
             status_file=StatusFile(self.status.parent),
             hangup=self.hangup,
@@ -318,6 +323,7 @@ def test_the_status_file_is_the_health_object_plus_seq_and_goes_with_the_daemon(
         door.play(frames(100))
         status = door.status_now()
         assert status.pop("seq") == 0
+        assert status.pop(WRITER)["pid"] == os.getpid()
         assert status.keys() == door.broker.said()[-1].keys()
         assert door.status.stat().st_mode & 0o777 == 0o640
     assert not door.status.exists()
@@ -392,3 +398,22 @@ def test_a_hangup_is_met_between_two_frames_and_told_to_systemd(door: Door, syst
     assert door.reloads == 1
     words = [said.splitlines()[0] for said in systemd.heard()]
     assert [word for word in words if word in ("READY=1", "RELOADING=1")] == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+# Drift
+
+
+def test_days_go_by_while_the_daemon_runs_and_are_kept_at_its_end(door: Door) -> None:
+    watch = door.attendant._drift
+    assert watch is not None
+    with door.attendant:
+        for _ in range(PEOPLE):
+            watch.count(told())
+        door.play(frames(20))
+        door.clock.advance(DAY_S)
+        door.play(frames(20))
+        drift = door.status_now()["drift"]
+        assert (drift["days"], drift["uncertain"]) == (1, {"usual": None, "last": 0.0})
+        assert drift["brightness"]["last"] > 0
+        assert door.broker.said()[-1]["drift"] == drift
+    assert len(read_kept(door.status.parent.parent / "state" / FILE).past.usual) == 1

@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from edge.board import Throttled
+from edge.drift import LEARNED_DAYS, OUT_DAYS
 from edge.health import REASONS, CameraState, Facts, OutboxFacts, as_object, encode, in_words, judge
 from edge.places import PACKAGE
+from tests.edge.test_drift import FAULTS, a_day, lived, some_usual
 
 OPERATE = PACKAGE.parent / "docs" / "operate.md"
 WELL = Facts(
@@ -50,6 +53,7 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
         "clock": "synced",
         "rss_mb": 151.3,
         "uptime_s": 86400,
+        "drift": None,
     }
 
 
@@ -69,6 +73,10 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
         ({"throttled": Throttled(("under_voltage",), ())}, "under_voltage"),
         ({"throttled": Throttled(("soft_temperature_limit",), ())}, "throttled"),
         ({"clock": "unsynced"}, "clock_unsynced"),
+        *[
+            ({"drift": lived([*some_usual(), *[day] * OUT_DAYS])}, f"drift_{measure}")
+            for measure, day in FAULTS.items()
+        ],
         ({"is_reload_refused": True}, "reload_refused"),
     ],
 )
@@ -89,6 +97,21 @@ def test_every_reason_has_its_fact(changes: dict[str, Any], reason: str) -> None
 )
 def test_what_may_still_come_and_what_is_not_there_is_no_fault(changes: dict[str, Any]) -> None:
     assert judge(replace(WELL, **changes)).status == "ok"
+
+
+def test_the_drift_object_tells_the_usual_and_the_last_day() -> None:
+    learning = as_object(judge(replace(WELL, drift=lived([a_day()]))))["drift"]
+    assert learning == {
+        "days": 1,
+        "uncertain": {"usual": None, "last": 0.04},
+        "sureness": {"usual": None, "last": 0.95},
+        "brightness": {"usual": None, "last": 110.0},
+    }
+    knowing = as_object(judge(replace(WELL, drift=lived([a_day()] * LEARNED_DAYS))))["drift"]
+    assert (knowing["days"], knowing["uncertain"]) == (21, {"usual": 0.04, "last": 0.04})
+    schema = json.loads((OPERATE.parent / "schema" / "health-v1.json").read_text())
+    for past in (lived([]), lived([a_day()]), lived([*some_usual(), *FAULTS.values()])):
+        jsonschema.Draft202012Validator(schema).validate(as_object(judge(replace(WELL, drift=past))))
 
 
 def test_reasons_keep_one_order_so_that_a_change_is_a_change() -> None:

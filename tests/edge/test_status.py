@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 from edge.__main__ import main
 from edge.board import Throttled
 from edge.health import Facts, OutboxFacts, as_object, judge
+from edge.living import Process, is_alive, started, this_process
 from edge.places import PACKAGE
-from edge.status import FILE, StatusFile, places, read_status, table
+from edge.status import FILE, FRESH_S, WRITER, StatusFile, places, read_status, table
 
 Captured = pytest.CaptureFixture[str]
 FACTS = Facts(
@@ -89,12 +91,91 @@ def test_without_a_daemon_it_is_69(folder: Path, capsys: Captured) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_stale_file_is_69_and_says_how_old(folder: Path, capsys: Captured) -> None:
-    StatusFile(folder).write(status())
-    old_s = time.time() - 90
-    os.utime(folder / FILE, (old_s, old_s))
+WRITES: str = """
+import sys, time
+from pathlib import Path
+from edge.status import StatusFile
+from tests.edge.test_status import status
+StatusFile(Path(sys.argv[1])).write(status())
+print("written", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def daemon(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process, that has written its status and lives."""
+    command = [sys.executable, "-c", WRITES, str(folder)]
+    with subprocess.Popen(command, cwd=PACKAGE.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        yield process
+        process.kill()
+
+
+def test_another_process_s_status_is_believed_while_it_lives(daemon: subprocess.Popen[str], capsys: Captured) -> None:
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.startswith("status      degraded\n")
+
+
+@pytest.mark.parametrize("is_buried", [False, True])
+def test_at_once_after_kill_9_it_is_69(
+    daemon: subprocess.Popen[str], folder: Path, capsys: Captured, is_buried: bool
+) -> None:
+    daemon.kill()
+    os.waitid(os.P_PID, daemon.pid, os.WEXITED | os.WNOWAIT)  # dead; its number is taken until its parent looked
+    if is_buried:
+        daemon.wait()
     assert main(["status", "--json"]) == 69
-    assert f"{folder / FILE} is 90 s old: the daemon hangs, was killed, or" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"no daemon runs: process {daemon.pid}, which wrote {folder / FILE}, was killed or crashed" in err
+    assert err.count("\n") == 1
+
+
+def test_one_that_lives_and_is_silent_is_69_and_says_for_how_long(
+    daemon: subprocess.Popen[str], folder: Path, capsys: Captured
+) -> None:
+    daemon.send_signal(signal.SIGSTOP)
+    rewrite(folder, at_mono_s=-FRESH_S - 60)
+    assert main(["status"]) == 69
+    assert f"process {daemon.pid} lives, and has not written {folder / FILE} for 90 s" in capsys.readouterr().err
+
+
+def test_a_clock_that_is_set_changes_nothing(daemon: subprocess.Popen[str], folder: Path) -> None:
+    os.utime(folder / FILE, (0, 0))
+    assert main(["status"]) == 0
+
+
+def test_a_number_that_another_process_has_now_is_not_taken_for_the_daemon(
+    daemon: subprocess.Popen[str], folder: Path, capsys: Captured
+) -> None:
+    rewrite(folder, started=1)
+    assert main(["status"]) == 69
+    assert "no daemon runs" in capsys.readouterr().err
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    """at_mono_s: seconds from when it was written; else the value itself."""
+    fields = json.loads((folder / FILE).read_text())
+    by = fields[WRITER]
+    if "at_mono_s" in changes:
+        changes["at_mono_s"] += by["at_mono_s"]
+    (folder / FILE).write_text(json.dumps({**fields, WRITER: {**by, **changes}}))
+
+
+def test_where_proc_shows_no_other_user_s_process_its_number_must_do(tmp_path: Path) -> None:
+    """As with ``hidepid=``: what is not in /proc is not for that dead."""
+    mine = this_process()
+    assert started(mine.pid, tmp_path) is None
+    assert is_alive(Process(mine.pid, None))
+    assert is_alive(Process(1, None))  # root's, whoever runs this
+
+
+def test_a_process_s_name_may_hold_brackets_and_spaces(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text("7 (a) S 9 (b) S " + " ".join(str(n) for n in range(4, 53)))
+    assert started(7, tmp_path) == 22
 
 
 def test_a_file_of_garbage_is_69(folder: Path, capsys: Captured) -> None:
@@ -104,7 +185,11 @@ def test_a_file_of_garbage_is_69(folder: Path, capsys: Captured) -> None:
     assert "cannot be read" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"status":"ok"}', '{"status":5,"reasons":7}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "[]", '{"status":"ok"}', '{"status":5,"reasons":7}', json.dumps(status())]
+    + [json.dumps({**status(), WRITER: by}) for by in (5, {}, {"pid": 10**30, "started": 0})],
+)
 def test_a_file_of_another_version_is_69(folder: Path, capsys: Captured, text: str) -> None:
     folder.mkdir()
     (folder / FILE).write_text(text)
@@ -156,12 +241,14 @@ def test_a_file_that_this_user_may_not_read_is_77(folder: Path, capsys: Captured
     assert "add it to the group mask-edge" in capsys.readouterr().err
 
 
-def test_of_two_daemons_the_one_that_runs_is_told_of(tmp_path: Path) -> None:
-    stale, fresh = tmp_path / "stale", tmp_path / "fresh"
-    StatusFile(stale).write(status(seq=1))
-    os.utime(stale / FILE, (0, 0))
-    StatusFile(fresh).write(status(seq=2))
-    assert read_status([stale / FILE, fresh / FILE])["seq"] == 2
+def test_of_two_daemons_the_one_that_lives_is_told_of(daemon: subprocess.Popen[str], folder: Path) -> None:
+    mine = folder.parent / "mine"
+    StatusFile(mine).write(status(seq=2))
+    os.utime(mine / FILE, (0, 0))  # the older word
+    assert read_status([mine / FILE, folder / FILE])["seq"] == 1734
+    daemon.kill()
+    daemon.wait()
+    assert read_status([mine / FILE, folder / FILE])["seq"] == 2
 
 
 def test_a_user_s_shell_finds_the_system_s_daemon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

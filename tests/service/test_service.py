@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from edge.journal import ACTIONS
 from tests.service.conftest import Row
 from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, speaks
-from tests.service.rootfs import missing
+from tests.service.rootfs import ROOT, missing
 
 WHY_NOT = missing()
 pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
@@ -127,9 +130,36 @@ def test_its_state_is_its_own(machine: Machine) -> None:
     assert machine.run("stat", "-c", "%U:%G %a", "/run/mask-edge") == "mask-edge:mask-edge 750"
 
 
+def test_every_check_of_privacy_md_holds(machine: Machine, listener: Listener) -> None:
+    more(machine, listener, than=0)
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "privacy.md").read_text(), re.DOTALL)
+    assert block
+    checks = [line for line in block[1].splitlines() if not line.startswith("#")]
+    assert len(checks) > 8
+    script = "".join(f"{line}\n[ $? = 0 ] || {{ echo 'check {n} failed'; exit 1; }}\n" for n, line in enumerate(checks))
+    said = machine.run("bash", "-c", script)
+    assert ":1883" in said  # whom it talks to
+    assert '"type":"decided"' in said or '"type":"left"' in said
+
+
 def test_check_sees_that_it_runs(machine: Machine) -> None:
     said = machine.run("edge", "check")
     assert f"a daemon is running (pid {machine.show('MainPID')})" in said
+
+
+def test_a_technician_of_its_group_is_told_how_it_is_and_anybody_else_why_not(machine: Machine) -> None:
+    as_member = ("runuser", "-u", "nobody", "-G", "mask-edge", "--", "edge", "status")
+    assert machine.run(*as_member).startswith("status ")
+    told = machine.run("sh", "-c", "runuser -u nobody -- edge status; echo $?", check=False)
+    assert told.endswith("77")
+
+
+def test_its_lines_are_entries_with_fields_through_the_sandbox(machine: Machine) -> None:
+    said = machine.run("journalctl", "-u", UNIT, "-o", "json", "LOGGER=edge.assemble")
+    entry = json.loads(said.splitlines()[-1])
+    assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == ("6", "mask-edge")
+    assert (entry["_TRANSPORT"], entry["_SYSTEMD_UNIT"]) == ("journal", UNIT)
+    assert entry["CODE_FILE"].endswith("edge/assemble.py")
 
 
 def test_check_can_be_run_as_the_unit(machine: Machine) -> None:
@@ -210,6 +240,17 @@ def test_the_broker_goes_away_and_comes_back(
     reckon(rows, "broker away for 25 s", 0.0, before, listener)
     assert machine.pid() == pid
     assert listener.payloads("/availability")[-1] == "online"
+    asked = machine.run("journalctl", "-u", UNIT, "-o", "cat", "MASK_EDGE_ACTION=broker_away")
+    assert "mqtt: mqtt://127.0.0.1:1883: " in asked
+    assert asked == machine.run("journalctl", "-o", "cat", f"MESSAGE_ID={ACTIONS['broker_away']}")
+
+
+def test_between_a_kill_and_the_restart_edge_status_says_that_none_runs(machine: Machine) -> None:
+    pid = machine.pid()
+    machine.signal("KILL")
+    assert machine.run("sh", "-c", "edge status 2>/dev/null; echo $?") == "69"
+    restarted(machine, pid, RESTART_S + START_S)
+    assert machine.run("edge", "status").startswith("status ")
 
 
 def test_killed_while_the_broker_is_away(machine: Machine, listener: Listener, rows: list[Row], before: int) -> None:
@@ -248,6 +289,7 @@ def test_a_start_that_can_never_work_is_tried_for_ever(machine: Machine) -> None
     machine.run("systemctl", "start", UNIT, check=False)
     machine.seconds_until(lambda: int(machine.show("NRestarts")) >= 3, "three attempts", 90)
     assert "status=78/CONFIG" in machine.journal()
+    assert "78" in machine.run("journalctl", "-u", UNIT, "-p", "err", "-o", "verbose", "MASK_EDGE_ACTION=ended")
     assert "camera.sauce is not a known key: did you mean source?" in machine.journal()
     machine.run("mv", f"{config}.right", config)
     machine.seconds_until(machine.is_active, "active", RESTART_S + START_S)
