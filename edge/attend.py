@@ -32,8 +32,8 @@ from edge.notify import Notifier
 from edge.outbox import Outbox
 from edge.picture import PictureWatch
 from edge.pipeline import Pipeline
-from edge.progress import Progress
-from edge.records import Frame
+from edge.progress import Deadline, Progress
+from edge.records import AcceleratorTrouble, Frame
 from edge.reload import Hangup, Reloader
 from edge.run import Outlet
 from edge.sinks import Broker
@@ -83,6 +83,7 @@ class Attendant:
     """One for a run, from before the first frame to the end.
 
     picture: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
+    deadline_s: how long a frame may take, None for files. tend: looks after the accelerator, tells what is wrong.
     reopens: the camera is opened again when it raises SourceLost; then a frozen picture does so after a minute.
     """
 
@@ -96,6 +97,8 @@ class Attendant:
         broker: Broker | None = None,
         picture: PictureWatch | None = None,
         heat: Heat | None = None,
+        deadline_s: float | None = None,
+        tend: Callable[[], AcceleratorTrouble | None] = lambda: None,
         reopens: bool = False,
         status_file: StatusFile | None = None,
         notifier: Notifier | None = None,
@@ -112,6 +115,8 @@ class Attendant:
         self._broker = broker
         self._picture = picture
         self._heat = heat
+        self._deadline = Deadline(deadline_s)
+        self._tend = tend
         self._reopens = reopens
         self._status_file = status_file or StatusFile(None)
         self._clock: Clock = clock or SystemClock()
@@ -144,6 +149,7 @@ class Attendant:
         if self.camera in (None, "absent", "lost"):
             self._begin(frame)
         self._progress.done(now_s)
+        self._deadline.done(now_s, busy_s)
         self.camera = self._picture.look(frame) if self._picture else "ok"
         self._notifier.alive()
         self._tick()
@@ -216,6 +222,9 @@ class Attendant:
             clock=clock_state(self._clock),
             rss_mb=self._board.rss_mb(),
             uptime_s=uptime_s,
+            late_frames=self._deadline.late,
+            is_late=self._deadline.is_missed(now_s),
+            accelerator=self._tend(),
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from edge.board import Throttled
 from edge.clock import ClockState
+from edge.records import AcceleratorTrouble
 
 CameraState = Literal["ok", "absent", "lost", "frozen", "black", "blocked", "blurred"]
 
@@ -26,6 +27,10 @@ REASONS: Final[dict[str, str]] = {
     "camera_black": "the picture is black: light at the door? something over the lens?",
     "camera_blocked": "the picture shows nothing: look for what covers the lens",
     "camera_blurred": "the picture is less sharp than usual: clean the lens, set the focus, then restart mask-edge",
+    "accelerator_absent": "no Edge TPU was found since the start and nobody is judged: plug it in, see the log",
+    "accelerator_failed": "the Edge TPU cannot be used: see the log's accelerator lines",
+    "accelerator_lost": "the Edge TPU worked and does not any more: check cable, power and heat, see the log",
+    "frames_late": "frames take longer than camera.frame_deadline_s: fewer pixels, more air, or a faster board",
     "broker_silent": "the broker acknowledges nothing: see the log's mqtt lines; events wait on disk",
     "outbox_in_memory": "the disk takes no events: make room, or look after the card, before the next power cut",
     "events_dropped": "the oldest waiting events made room: bring the broker back, or raise outbox.max_events",
@@ -60,7 +65,9 @@ class Facts:
     outbox, last_ack_s: None where there is no broker to feed; ``last_ack_s`` also where it never acknowledged anything.
     model: the bundle's tag. temperature_c: of the SoC. throttled, temperature_c: None where the board does not tell.
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
-    is_hot: fewer frames are looked at for it. is_reload_refused: the configuration in force is not the one in the file.
+    late_frames: how many took longer than they may; is_late: one of the last minute did. accelerator: what is wrong
+    with it, as far as the policy minds. is_hot: fewer frames are looked at for it. is_reload_refused: the configuration
+    in force is not the one in the file.
     """
 
     camera: CameraState
@@ -74,6 +81,9 @@ class Facts:
     clock: ClockState
     rss_mb: float
     uptime_s: float
+    late_frames: int = 0
+    is_late: bool = False
+    accelerator: AcceleratorTrouble | None = None
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -95,6 +105,8 @@ def judge(facts: Facts) -> Health:
 def reasons(facts: Facts) -> set[str]:
     holds = {
         f"camera_{facts.camera}": facts.camera != "ok",
+        f"accelerator_{facts.accelerator}": facts.accelerator is not None,
+        "frames_late": facts.is_late,
         "broker_silent": is_silent(facts),
         "hot": facts.is_hot,
         "under_voltage": has(facts.throttled, "under_voltage"),
@@ -123,6 +135,7 @@ def as_object(health: Health) -> dict[str, Any]:
         "reasons": list(health.reasons),
         "fps": round(facts.fps, 1),
         "frame_age_s": tenths(facts.frame_age_s),
+        "late_frames": facts.late_frames,
         "outbox": box
         and {"depth": box.depth, "oldest_s": tenths(box.oldest_s), "dropped": box.dropped, "lost": box.lost},
         "last_ack_s": tenths(facts.last_ack_s),

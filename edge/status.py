@@ -23,7 +23,10 @@ EVERY_S: Final = 5.0
 STALE_S: Final = 60.0  # opening a camera, the longest of what the daemon's loop does, takes 20 s
 
 
-KEYS: Final = frozenset(("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith("is_"))))
+KEYS: Final = frozenset(("status", "reasons", "seq", *(f.name for f in fields(Facts)))) - {
+    *(f.name for f in fields(Facts) if f.name.startswith("is_")),
+    "accelerator",  # told by reasons alone
+}
 
 
 class StatusFile:
