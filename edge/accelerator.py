@@ -129,7 +129,7 @@ class Accelerated:
         """It runs. Does it also give what this model is known to give?"""
         on_tpu = Classifier(self._bundle, interpreter=tpu)
         if wrong := [w for case, crop in self._golden if (w := disagreement(case, crop, on_tpu))]:
-            raise TpuFailed(f"the Edge TPU failed the bundle's self-test: {'; '.join(wrong)}")
+            raise TpuFailed(f"the Edge TPU failed the bundle's self-test ({'; '.join(wrong)}): export the bundle again")
         self._starting, self._tpu, self._on_tpu = None, tpu, on_tpu
         self._took_s, self._has_worked, self._trouble = self._clock(), True, None
         log.info("accelerator: the Edge TPU judges, %s", tpu.runtime)

@@ -121,7 +121,7 @@ class EdgeTpu:
 
     def _fail(self, why: str) -> Any:
         self._kill()
-        raise TpuFailed(f"the Edge TPU failed: {why}")
+        raise TpuFailed(f"the Edge TPU failed, {why}: see docs/hardware.md for what fits together")
 
     def _death(self) -> str:
         with suppress(subprocess.TimeoutExpired):

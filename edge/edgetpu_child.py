@@ -41,10 +41,10 @@ def opened(connection: Connection, model: bytes, library: str) -> Interpreter | 
     try:
         delegate = load_delegate(library)
     except OSError as error:
-        connection.send(("absent", f"{library} cannot be loaded ({error})"))
+        connection.send(("absent", f"{library} cannot be loaded ({error}): install it as docs/hardware.md says"))
     except ValueError as error:
         words = " ".join(str(error).split())
-        connection.send(("absent", f"{library} finds no Edge TPU, or none that is free ({words})"))
+        connection.send(("absent", f"{library} finds no Edge TPU, or none that is free ({words}): plug one in"))
     except Unavailable as error:
         connection.send(("failed", str(error)))
     else:

@@ -104,7 +104,7 @@ def is_there(path: Path) -> bool:
 
 def table(status: dict[str, Any]) -> str:
     """For people: what is wrong with what to do, then the facts, one a line."""
-    wrong = [f"  {reason:<17} {REASONS.get(reason, '')}".rstrip() for reason in status["reasons"]]
+    wrong = [f"  {reason:<18} {REASONS.get(reason, '')}".rstrip() for reason in status["reasons"]]
     seen = ago("last frame", status["frame_age_s"], "no frame yet")
     rows = {
         "status": status["status"],

@@ -46,7 +46,7 @@ def main() -> None:
 
 def as_compiled(model: bytes) -> bytes:
     """The same input and output, and ``edgetpu-custom-op`` in place of all that is between."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
     from tensorflow.lite.python import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))

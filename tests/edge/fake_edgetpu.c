@@ -8,11 +8,12 @@
  *
  * No headers of TensorFlow are installed with the runtimes: what follows repeats as much as is needed of
  * tensorflow/lite/core/c/common.h, the same in 2.14 and in LiteRT 2. */
-#include <signal.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 typedef struct { int size; int data[]; } IntArray;
@@ -110,10 +111,17 @@ static int prepare(Context *context, Delegate *delegate) {
   return status;
 }
 
+/* Like the real one, it serves one process at a time. */
+static int is_free(void) {
+  const char *path = getenv("FAKE_EDGETPU_LOCK");
+  int file = path ? open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600) : -1;
+  return file < 0 || flock(file, LOCK_EX | LOCK_NB) == 0;
+}
+
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, void (*report)(const char *)) {
   misbehave("load-segfault", "load-abort", "load-hang");
   if (is_now("load-error")) report("fake: USB transfer error 2 [LibUsbDataOut]");
-  if (is_now("load-error") || is_now("load-null")) return NULL;
+  if (is_now("load-error") || is_now("load-null") || !is_free()) return NULL;
   Delegate *delegate = calloc(1, sizeof(Delegate));
   delegate->prepare = prepare;
   delegate->flags = 1; /* dynamic tensors allowed: else the unknown operator is prepared before we are asked for it */

@@ -19,6 +19,7 @@ from edge import accelerator, edgetpu
 from edge.accelerator import Accelerated, open_judge
 from edge.bundle import load_bundle
 from edge.classify import Classifier, Judge
+from edge.daemon import InUse
 from edge.edgetpu import EdgeTpu, TpuAbsent, TpuFailed
 from edge.errors import DataError, Unavailable
 from edge.records import Box
@@ -192,7 +193,7 @@ def test_a_tpu_that_gives_other_answers_than_the_model_is_not_used(
     judge = accelerated(tmp_path, "auto", clock, judges)
     assert not is_on_tpu(judge)
     assert judge.tend() == "failed"
-    assert "failed the bundle's self-test: green.png gives" in caplog.text
+    assert "failed the bundle's self-test (green.png gives" in caplog.text
 
 
 @needs_cc
@@ -332,3 +333,38 @@ def test_a_plain_model_in_the_compiled_one_s_place_is_refused(tmp_path: Path) ->
 def test_a_compiled_model_in_the_plain_one_s_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"model.tflite is compiled for an Edge TPU, which belongs into model_edgetpu"):
         load_bundle(make_bundle(tmp_path, {"model.tflite": COMPILED}))
+
+
+# Reload
+
+
+@needs_cc
+def test_after_a_reload_the_new_model_takes_the_tpu_that_the_old_one_let_go_of(
+    tpu: FakeTpu, tmp_path: Path, clock: Clock, judges: list[Judge]
+) -> None:
+    told: list[str] = []
+    old = accelerated(tmp_path, "auto", clock, judges)
+    in_use = InUse(old, lambda judge: told.append(judge.runtime))
+    new = Accelerated(load_bundle(make_tpu_bundle(tmp_path / "new")), COMPILED, "auto", stays=True, clock=clock)
+    judges.append(new)
+    assert new.read(GREEN, FACE) is not None  # by the CPU: nothing waits for the TPU
+    in_use.use(new)
+    deadline_s = time.monotonic() + 20
+    while not is_on_tpu(new) and time.monotonic() < deadline_s:
+        clock.now_s += 60
+        assert in_use.tend() is None
+        time.sleep(0.02)
+    assert [runtime.endswith(", libedgetpu.so.1") for runtime in told] == [False, True]
+    assert not is_on_tpu(old)
+
+
+@needs_cc
+def test_a_tpu_that_another_program_has_is_absent_until_it_is_free(
+    tpu: FakeTpu, tmp_path: Path, clock: Clock, judges: list[Judge]
+) -> None:
+    other = EdgeTpu(COMPILED)
+    assert other.is_ready(20)
+    judge = accelerated(tmp_path, "edgetpu", clock, judges)
+    assert judge.tend() == "absent"
+    other.close()
+    assert comes_back(judge, clock)

@@ -29,6 +29,7 @@ class FakeTpu:
         subprocess.run([CC, "-shared", "-fPIC", "-w", "-o", self._library, SOURCE], check=True)
         monkeypatch.setenv("LD_LIBRARY_PATH", str(self._library.parent))
         monkeypatch.setenv("FAKE_EDGETPU", str(self._mode))
+        monkeypatch.setenv("FAKE_EDGETPU_LOCK", str(folder / "lock"))
         self.does("ok")
 
     def does(self, mode: str) -> None:
