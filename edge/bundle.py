@@ -83,7 +83,7 @@ def load_bundle(path: Path) -> Bundle:
             f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}: export it again"
         )
     try:
-        bundle = read_manifest(path, manifest, tag, labels, files)
+        bundle = read_manifest(path, manifest, tag, labels, files["model.tflite"], files.get(COMPILED))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}: export it again") from error
     check_values(bundle)
@@ -162,7 +162,12 @@ def checked_bytes(path: Path, file: str, sha256: str, size: int) -> bytes:
 
 
 def read_manifest(
-    path: Path, manifest: dict[str, Any], tag: str, labels: tuple[str, ...], files: dict[str, bytes]
+    path: Path,
+    manifest: dict[str, Any],
+    tag: str,
+    labels: tuple[str, ...],
+    model: bytes,
+    edgetpu_model: bytes | None = None,
 ) -> Bundle:
     calibration = manifest["calibration"]
     if manifest["input"]["colour"] != "RGB":
@@ -178,8 +183,8 @@ def read_manifest(
         crop_margin=float(manifest["crop_margin"]),
         calibration=Calibration(float(calibration["temperature"]), tuple(float(b) for b in calibration["bias"])),
         threshold=float(manifest["thresholds"][MASK]),
-        model=files["model.tflite"],
-        edgetpu_model=files.get(COMPILED),
+        model=model,
+        edgetpu_model=edgetpu_model,
     )
 
 
