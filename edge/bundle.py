@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -83,9 +83,10 @@ def load_bundle(path: Path) -> Bundle:
             f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}: export it again"
         )
     try:
-        bundle = read_manifest(path, manifest, tag, labels, files["model.tflite"], files.get(COMPILED))
+        read = read_manifest(path, manifest, tag, labels, files["model.tflite"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}: export it again") from error
+    bundle = replace(read, edgetpu_model=files.get(COMPILED))
     check_values(bundle)
     check_compiled(bundle)
     return bundle
@@ -161,14 +162,7 @@ def checked_bytes(path: Path, file: str, sha256: str, size: int) -> bytes:
     return data
 
 
-def read_manifest(
-    path: Path,
-    manifest: dict[str, Any],
-    tag: str,
-    labels: tuple[str, ...],
-    model: bytes,
-    edgetpu_model: bytes | None = None,
-) -> Bundle:
+def read_manifest(path: Path, manifest: dict[str, Any], tag: str, labels: tuple[str, ...], model: bytes) -> Bundle:
     calibration = manifest["calibration"]
     if manifest["input"]["colour"] != "RGB":
         raise ValueError(f"colour order {manifest['input']['colour']!r}")
@@ -184,7 +178,6 @@ def read_manifest(
         calibration=Calibration(float(calibration["temperature"]), tuple(float(b) for b in calibration["bias"])),
         threshold=float(manifest["thresholds"][MASK]),
         model=model,
-        edgetpu_model=edgetpu_model,
     )
 
 
