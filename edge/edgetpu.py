@@ -54,22 +54,10 @@ class EdgeTpu:
         self.runtime = ""
         self.input = self.output = Tensor((), "", 0.0, 0)
         self._began_s = time.monotonic()
-        ours, theirs = socket.socketpair()
-        model_fd = os.memfd_create("model")  # the very bytes that were checked, and no wait for a reader
-        with os.fdopen(model_fd, "wb") as file, theirs:
-            file.write(model)
-            file.flush()
-            file.seek(0)
-            limits = (str(START_S + MARGIN_S), str(RUN_S + MARGIN_S))
-            self._process = subprocess.Popen(
-                (*CHILD, str(theirs.fileno()), str(model_fd), library, *limits),
-                pass_fds=(theirs.fileno(), model_fd),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # the driver's own chatter
-                start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
-            )
-        self._connection = Connection(ours.detach())
+        try:
+            self._process, self._connection = start(model, library)
+        except OSError as error:
+            raise TpuFailed(f"no process for the Edge TPU can be started ({error}): make room for one") from error
 
     def is_ready(self, wait_s: float = 0.0) -> bool:
         """True once the TPU has run the model. Waits so long at most; raises TpuAbsent or TpuFailed."""
@@ -141,3 +129,22 @@ class EdgeTpu:
                 self._process.wait(KILLED_S)
             except subprocess.TimeoutExpired:
                 _stuck.append(self._process)
+
+
+def start(model: bytes, library: str) -> tuple[subprocess.Popen[bytes], Connection]:
+    """The child, and our end of its line."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, os.fdopen(os.memfd_create("model"), "wb") as file:  # the very bytes that were checked
+        file.write(model)
+        file.flush()
+        file.seek(0)
+        limits = (str(START_S + MARGIN_S), str(RUN_S + MARGIN_S))
+        process = subprocess.Popen(
+            (*CHILD, str(theirs.fileno()), str(file.fileno()), library, *limits),
+            pass_fds=(theirs.fileno(), file.fileno()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # the driver's own chatter
+            start_new_session=True,  # a Ctrl-C at the terminal is the parent's to handle
+        )
+        return process, Connection(ours.detach())

@@ -207,6 +207,31 @@ def test_the_child_of_a_parent_that_is_gone_ends_though_its_driver_hangs(
     assert one._process.wait(10) == -signal.SIGALRM
 
 
+def test_a_process_that_cannot_be_started_is_a_failure_that_leaves_nothing_open(
+    tmp_path: Path, clock: Clock, judges: list[Judge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edgetpu, "CHILD", ("/no/such/python",))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    judge = accelerated(tmp_path, "auto", clock, judges)
+    assert judge.tend() == "failed"
+    assert judge.read(GREEN, FACE) is not None
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@needs_cc
+def test_losing_and_finding_it_again_leaves_no_file_and_no_process_behind(
+    tpu: FakeTpu, tmp_path: Path, clock: Clock, judges: list[Judge]
+) -> None:
+    judge = accelerated(tmp_path, "auto", clock, judges)
+    files, processes = len(list(Path("/proc/self/fd").iterdir())), len(children())
+    for mode in ("run-error", "run-segfault", "run-abort"):
+        tpu.does(mode)
+        judge.read(GREEN, FACE)
+        tpu.does("ok")
+        assert comes_back(judge, clock)
+    assert (len(list(Path("/proc/self/fd").iterdir())), len(children())) == (files, processes)
+
+
 # The policy
 
 
