@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from edge.accelerator import open_judge
 from edge.bundle import load_bundle
-from edge.classify import Classifier
+from edge.classify import Judge
 from edge.config import Config
 from edge.decide import Decider, Rules
 from edge.detect import CenterFace, Detector, YuNet
@@ -37,22 +38,23 @@ def open_detector(config: Config) -> Detector:
     return kind(file.data, long_side_px=long_side_px)
 
 
-def open_classifier(config: Config) -> Classifier:
-    """The classifier of the bundle asked for, checked and run once."""
+def open_classifier(config: Config, *, stays: bool = False, waits: bool = True) -> Judge:
+    """The classifier of the bundle asked for, checked and run once. stays, waits: see ``open_judge``."""
     path = Path(config.classifier.bundle) if config.classifier.bundle else default_bundle()
-    classifier = Classifier(load_bundle(path), config.classifier.threads)
+    asked = config.classifier
+    classifier = open_judge(load_bundle(path), asked.accelerator, asked.threads, stays=stays, waits=waits)
     log.info("model %s on %s", classifier.model, classifier.runtime)
     return classifier
 
 
-def build_pipeline(config: Config, detector: Detector, classifier: Classifier) -> Pipeline:
+def build_pipeline(config: Config, detector: Detector, classifier: Judge) -> Pipeline:
     tracker = Tracker(config.track.return_s, detector.sure_score)
     looks = BestLooks() if config.mqtt.snapshot else None
     decider = Decider(rules(config, classifier))
     return Pipeline(detector, tracker, classifier, decider, min_face_px(config), looks=looks)
 
 
-def rules(config: Config, classifier: Classifier) -> Rules:
+def rules(config: Config, classifier: Judge) -> Rules:
     return Rules(classifier.threshold, config.decide.max_looks, config.decide.change_s)
 
 

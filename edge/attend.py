@@ -34,8 +34,8 @@ from edge.notify import Notifier
 from edge.outbox import Outbox
 from edge.picture import PictureWatch
 from edge.pipeline import Pipeline
-from edge.progress import Progress
-from edge.records import Frame
+from edge.progress import Deadline, Progress
+from edge.records import AcceleratorTrouble, Frame
 from edge.reload import Hangup, Reloader
 from edge.run import Outlet
 from edge.sinks import Broker
@@ -89,6 +89,7 @@ class Attendant:
     """One for a run, from before the first frame to the end.
 
     picture, drift: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
+    deadline_s: how long a frame may take, None for files. tend: looks after the accelerator, tells what is wrong.
     reopens: the camera is opened again when it raises SourceLost; then a frozen picture does so after a minute.
     """
 
@@ -103,6 +104,8 @@ class Attendant:
         picture: PictureWatch | None = None,
         heat: Heat | None = None,
         drift: DriftWatch | None = None,
+        deadline_s: float | None = None,
+        tend: Callable[[], AcceleratorTrouble | None] = lambda: None,
         reopens: bool = False,
         status_file: StatusFile | None = None,
         notifier: Notifier | None = None,
@@ -120,6 +123,8 @@ class Attendant:
         self._picture = picture
         self._heat = heat
         self._drift = drift
+        self._deadline = Deadline(deadline_s)
+        self._tend = tend
         self._reopens = reopens
         self._status_file = status_file or StatusFile(None)
         self._clock: Clock = clock or SystemClock()
@@ -154,6 +159,7 @@ class Attendant:
         if self.camera in (None, "absent", "lost"):
             self._begin(frame)
         self._progress.done(now_s)
+        self._deadline.done(now_s, busy_s)
         self.camera = self._picture.look(frame) if self._picture else "ok"
         if self._drift:
             self._drift.look(frame)
@@ -233,6 +239,9 @@ class Attendant:
             uptime_s=uptime_s,
             broker_reasons=self._broker.reasons if self._broker else (),
             drift=self._drift.past if self._drift else None,
+            late_frames=self._deadline.late,
+            is_late=self._deadline.is_missed(now_s),
+            accelerator=self._tend(),
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )

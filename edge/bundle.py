@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ TASKS: Final = ("classifier", "detector")
 LABELS: Final = ((MASK, NO_MASK), (MASK, NO_MASK, INCORRECT))
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 MAX_MANIFEST_BYTES: Final = 1 << 20
+COMPILED: Final = "model_edgetpu.tflite"
+EDGETPU_OP: Final = b"edgetpu-custom-op"  # the operator that edgetpu_compiler puts in place of those it could map
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Bundle:
     tag: name ``@`` first 12 hex digits of bundle.json's SHA-256, as events carry it.
     labels: in the order of the model's output. crop_margin: share of the box's longer side added on every side.
     threshold: from this p_mask on a single face is called ``mask``. model: the checked bytes of model.tflite.
+    edgetpu_model: those of model_edgetpu.tflite, the same model compiled for an Edge TPU; None where there is none.
     """
 
     path: Path
@@ -66,6 +69,7 @@ class Bundle:
     calibration: Calibration
     threshold: float
     model: bytes
+    edgetpu_model: bytes | None = None
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -79,10 +83,12 @@ def load_bundle(path: Path) -> Bundle:
             f"bundle {path}: labels.txt says {labels}, must be {' or '.join(map(str, LABELS))}", "export it again"
         )
     try:
-        bundle = read_manifest(path, manifest, tag, labels, files["model.tflite"])
+        read = read_manifest(path, manifest, tag, labels, files["model.tflite"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"bundle {path}: {MANIFEST} lacks or garbles {error}", "export it again") from error
+    bundle = replace(read, edgetpu_model=files.get(COMPILED))
     check_values(bundle)
+    check_compiled(bundle)
     return bundle
 
 
@@ -198,3 +204,17 @@ def check_values(bundle: Bundle) -> None:
         wrong = "crop_margin must be 0-1, temperature above 0, threshold between 0 and 1"
     if wrong:
         raise DataError(f"bundle {bundle.path}: {wrong}", "export it again")
+
+
+def check_compiled(bundle: Bundle) -> None:
+    """Neither model in the other's place: no CPU runs what was compiled, an Edge TPU has no part in what was not."""
+    if EDGETPU_OP in bundle.model:
+        raise DataError(
+            f"bundle {bundle.path}: model.tflite is compiled for an Edge TPU, which belongs into {COMPILED} "
+            "beside the model it was made of",
+            "export it again",
+        )
+    if bundle.edgetpu_model is not None and EDGETPU_OP not in bundle.edgetpu_model:
+        raise DataError(
+            f"bundle {bundle.path}: {COMPILED} is not compiled for an Edge TPU", "run 'trainer export --edgetpu'"
+        )

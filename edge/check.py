@@ -18,7 +18,8 @@ from typing import Final
 
 import numpy as np
 
-from edge.assemble import open_detector
+from edge.assemble import open_classifier, open_detector
+from edge.bundle import load_bundle
 from edge.clock import is_synced, rfc3339_ms
 from edge.config import Config, examine_config, read_config, system_config
 from edge.daemon import open_camera, sink_settings
@@ -77,10 +78,13 @@ def check(path: Path | None, override: Callable[[Config], Config] = lambda confi
     skip = partial(not_meant, unusable, filed, config)
     yield look_at_clock()
     bundle = config.classifier.bundle
-    yield skip("model") or attempt("model", bundle or "the active bundle", lambda: look_at_model(bundle))
-    yield skip("detector") or attempt("detector", config.detector.name, lambda: look_at_detector(config))
+    without_model = skip("model")
+    yield without_model or attempt("model", bundle or "the active bundle", lambda: look_at_model(bundle))
     state = state_dir()
     running = holder(state)
+    if without_model is None:
+        yield from look_at_accelerator(config, running)
+    yield skip("detector") or attempt("detector", config.detector.name, lambda: look_at_detector(config))
     yield from look_at_state(config, state, running)
     yield skip("camera") or look_at_camera(config, running)
     skipped = skip("sink")
@@ -159,6 +163,28 @@ def look_at_clock() -> Finding:
 def look_at_model(bundle: str) -> str:
     """Names, sizes, hashes, then the golden inputs through the runtime of this machine."""
     return check_golden(Path(bundle) if bundle else default_bundle())
+
+
+def look_at_accelerator(config: Config, running: int | None) -> Iterator[Finding]:
+    """Would it judge now? Nothing where none is looked for, or the bundle cannot be used, which is told already."""
+    asked = config.classifier
+    try:
+        compiled = load_bundle(Path(asked.bundle) if asked.bundle else default_bundle()).edgetpu_model
+    except (EdgeError, OSError):
+        return
+    if asked.accelerator == "edgetpu" or (asked.accelerator == "auto" and compiled):
+        yield attempt("model", "classifier.accelerator", lambda: judging_now(config, running))
+
+
+def judging_now(config: Config, running: int | None) -> str:
+    """An Edge TPU serves one process, so that of a running daemon is left alone."""
+    if running:
+        return f"the accelerator is left to the running daemon (pid {running}): see edge status"
+    judge = open_classifier(config)
+    try:
+        return f"{config.classifier.accelerator}: {judge.runtime} judges"
+    finally:
+        judge.close()
 
 
 def look_at_detector(config: Config) -> str:

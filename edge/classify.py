@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,53 @@ from edge.bundle import Bundle, TensorSpec
 from edge.errors import DataError
 from edge.interpreter import Interpreter, Tensor
 from edge.preprocess import crop_face
-from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
+from edge.records import INCORRECT, MASK, NO_MASK, AcceleratorTrouble, Box, ImageU8, Reading
+
+
+class Judge(Protocol):
+    """Who tells a mask: on this machine's CPU (``Classifier``), or wherever the policy has it (``Accelerated``).
+
+    model: the bundle's tag, as events carry it. runtime: name and version of what runs it now. threshold: see Bundle.
+    """
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def runtime(self) -> str: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+    def read(self, image_bgr: ImageU8, box: Box) -> Reading | None:
+        """Judge the face at ``box``; None where nothing is there to judge it."""
+
+    def tend(self) -> AcceleratorTrouble | None:
+        """Called about once a second, takes no time to speak of: what is wrong with the accelerator, if anything."""
+
+    def close(self) -> None: ...
+
+
+class Runs(Protocol):
+    """A model that runs: see Interpreter."""
+
+    runtime: str
+    input: Tensor
+    output: Tensor
+
+    def run(self, batch: npt.NDArray[Any]) -> npt.NDArray[Any]: ...
 
 
 class Classifier:
     """A bundle's model at work. Raises DataError where the bundle and its model disagree.
 
+    interpreter: that runs it; None takes ``model.tflite`` and the CPU, with so many threads.
     model: the bundle's tag, as events carry it. runtime: name and version of the TFLite runtime in use.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 1, interpreter: Runs | None = None) -> None:
         self._bundle = bundle
-        self._interpreter = Interpreter(bundle.model, threads)
+        self._interpreter: Runs = interpreter or Interpreter(bundle.model, threads)
         check_tensor(bundle, "input", bundle.input, self._interpreter.input)
         check_tensor(bundle, "output", bundle.output, self._interpreter.output)
         self.model, self.runtime = bundle.tag, self._interpreter.runtime
@@ -40,6 +75,13 @@ class Classifier:
         """The model's own answer, (labels,) uint8 quantised logits."""
         output: npt.NDArray[np.uint8] = self._interpreter.run(crop_rgb[np.newaxis])[0]
         return output
+
+    def tend(self) -> AcceleratorTrouble | None:
+        """A CPU does not go away."""
+        return None
+
+    def close(self) -> None:
+        """Memory alone is held."""
 
 
 def to_reading(raw: npt.NDArray[Any], bundle: Bundle) -> Reading:

@@ -22,6 +22,7 @@ from edge.topics import check_base, check_name
 
 TYPE_WORDS: Final = {int: "a whole number", float: "a number", str: "a string in quotes", bool: "true or false"}
 DETECTORS: Final = ("auto", "yunet", "centerface")
+ACCELERATORS: Final = ("auto", "cpu", "edgetpu")
 
 
 def key(
@@ -56,6 +57,12 @@ class CameraConfig:
     rotation: int = key(0, "degrees clockwise to turn the picture upright", among=(0, 90, 180, 270))
     password_file: str = key("", "file that holds the password of an rtsp:// source")
     read_timeout_s: float = key(10.0, "seconds without a frame until the camera counts as lost", low=1, high=120)
+    frame_deadline_s: float = key(
+        1.0,
+        "seconds a frame may take from capture's end to its events; slower ones are told in health",
+        low=0.05,
+        high=30,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,12 @@ class DetectorConfig:
 class ClassifierConfig:
     bundle: str = key("", "model bundle folder; empty: the active one, else the shipped one")
     threads: int = key(1, "CPU threads of the classifier", low=1, high=16)
+    accelerator: str = key(
+        "auto",
+        "auto (an Edge TPU where one is there and the bundle has a model for it, else the CPU), "
+        "cpu (never look for one), edgetpu (nothing else may judge; health tells when it is away)",
+        among=ACCELERATORS,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from edge import __version__
 from edge.assemble import build_pipeline, open_classifier, open_detector
 from edge.attend import Attendant
 from edge.board import ThisBoard
 from edge.camera import keep_open
-from edge.classify import Classifier
+from edge.classify import Judge
 from edge.config import Config
 from edge.detect import Detector
 from edge.drift_watch import FILE as DRIFT_FILE
@@ -31,6 +31,7 @@ from edge.passwords import read_password
 from edge.picture import PictureWatch
 from edge.pipeline import Pipeline
 from edge.places import runtime_dir, state_dir
+from edge.records import AcceleratorTrouble
 from edge.reload import Hangup, Reloader, hearing_hangups
 from edge.run import Outlet, Patience, closing, run, stopping
 from edge.sinks import Broker, MqttSettings, SinkSettings, check_sinks, info_notice, is_broker, open_sinks
@@ -52,7 +53,7 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
     is_kept = is_service() and is_camera(config.camera.source)
     with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
-        detector, classifier = open_detector(config), open_classifier(config)
+        detector, classifier = open_detector(config), open_classifier(config, stays=is_kept)
         pipeline = build_pipeline(config, detector, classifier)
         settings = sink_settings(config, info(detector, classifier))
         first = nullcontext() if is_kept else open_camera(config, pace)
@@ -64,9 +65,13 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
                 # in between would give its number to another event.
                 for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
-                use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
-                reloader = Reloader(config, reread, pipeline, use)
-                with attendant(config, outbox, pipeline, outlet, drift, hangup=hangup, reloader=reloader) as attending:
+                tell = partial(tell_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
+                in_use = InUse(classifier, tell)
+                reloader = Reloader(config, reread, pipeline, in_use.use)
+                attending = attendant(
+                    config, outbox, pipeline, outlet, drift, hangup=hangup, reloader=reloader, tend=in_use.tend
+                )
+                with in_use, attending:
                     watch = partial(
                         run,
                         pipeline=pipeline,
@@ -96,8 +101,10 @@ def attendant(
     *,
     hangup: Hangup,
     reloader: Reloader,
+    tend: Callable[[], AcceleratorTrouble | None],
 ) -> Attendant:
-    """Pictures are looked at, and frames left out for heat, where there is a camera; a file is taken as it is."""
+    """Pictures and time are looked at, and frames left out for heat, where there is a camera; a file is taken as it
+    is."""
     looks_out = is_camera(config.camera.source)
     return Attendant(
         pipeline,
@@ -108,6 +115,8 @@ def attendant(
         picture=PictureWatch() if looks_out else None,
         heat=Heat(config.camera.fps) if looks_out else None,
         drift=drift,
+        deadline_s=config.camera.frame_deadline_s if looks_out else None,
+        tend=tend,
         reopens=looks_out and is_service(),
         status_file=StatusFile(runtime_dir()),
         hangup=hangup,
@@ -124,8 +133,41 @@ def broker_of(outlet: Outlet) -> Broker | None:
     return next((sink for sink in outlet.sinks if isinstance(sink, Broker)), None)
 
 
-def use_classifier(classifier: Classifier, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:
-    """From now on events name this model, and so does ``.../info``."""
+class InUse:
+    """The classifier that judges, from one reload to the next.
+
+    tell: is told of it whenever it is another one, or runs elsewhere than before.
+    """
+
+    def __init__(self, judge: Judge, tell: Callable[[Judge], None]) -> None:
+        self._judge = judge
+        self._tell = tell
+        self._runtime = judge.runtime
+
+    def use(self, judge: Judge) -> None:
+        self._judge.close()
+        self._judge = judge
+        self._say()
+
+    def tend(self) -> AcceleratorTrouble | None:
+        trouble = self._judge.tend()
+        if self._judge.runtime != self._runtime:
+            self._say()
+        return trouble
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._judge.close()
+
+    def _say(self) -> None:
+        self._runtime = self._judge.runtime
+        self._tell(self._judge)
+
+
+def tell_classifier(classifier: Judge, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:
+    """From now on events name this model, and ``.../info`` that and what runs it."""
     outlet.writer.model = classifier.model
     if broker:
         broker.retain(info_notice(broker.base_topic, info(detector, classifier)))
@@ -182,7 +224,7 @@ def sink_settings(config: Config, about: dict[str, str | int]) -> SinkSettings:
     return SinkSettings(device=config.device.name, mqtt=settings, info=about)
 
 
-def info(detector: Detector, classifier: Classifier) -> dict[str, str | int]:
+def info(detector: Detector, classifier: Judge) -> dict[str, str | int]:
     """What the ``info`` topic says of this installation; nothing secret."""
     return {
         "version": __version__,

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from edge.board import Throttled
 from edge.clock import ClockState
 from edge.drift import LEAST, Past
+from edge.records import AcceleratorTrouble
 
 CameraState = Literal["ok", "absent", "lost", "frozen", "black", "blocked", "blurred"]
 
@@ -27,6 +28,10 @@ REASONS: Final[dict[str, str]] = {
     "camera_black": "the picture is black: light at the door? something over the lens?",
     "camera_blocked": "the picture shows nothing: look for what covers the lens",
     "camera_blurred": "the picture is less sharp than usual: clean the lens, set the focus, then restart mask-edge",
+    "accelerator_absent": "no Edge TPU was found since the start and nobody is judged: plug it in, see the log",
+    "accelerator_failed": "the Edge TPU cannot be used: see the log's accelerator lines",
+    "accelerator_lost": "the Edge TPU worked and does not any more: check cable, power and heat, see the log",
+    "frames_late": "frames take longer than camera.frame_deadline_s: fewer pixels, more air, or a faster board",
     "broker_silent": "the broker acknowledges nothing: see the log's mqtt lines; events wait on disk",
     "broker_refuses": "the broker does not take all that is sent: see the log's mqtt lines; events wait on disk",
     "name_taken": "another client seems to use this device's name at the broker: give each a device.name of its own",
@@ -68,7 +73,9 @@ class Facts:
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
     broker_reasons: reasons of ``REASONS`` that the broker gives.
     drift: the door's last days; None where they are not watched.
-    is_hot: fewer frames are looked at for it. is_reload_refused: the configuration in force is not the one in the file.
+    late_frames: how many took longer than they may; is_late: one of the last minute did. accelerator: what is wrong
+    with it, as far as the policy minds. is_hot: fewer frames are looked at for it. is_reload_refused: the configuration
+    in force is not the one in the file.
     """
 
     camera: CameraState
@@ -84,6 +91,9 @@ class Facts:
     uptime_s: float
     broker_reasons: tuple[str, ...] = ()
     drift: Past | None = None
+    late_frames: int = 0
+    is_late: bool = False
+    accelerator: AcceleratorTrouble | None = None
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -105,6 +115,8 @@ def judge(facts: Facts) -> Health:
 def reasons(facts: Facts) -> set[str]:
     holds = {
         f"camera_{facts.camera}": facts.camera != "ok",
+        f"accelerator_{facts.accelerator}": facts.accelerator is not None,
+        "frames_late": facts.is_late,
         "broker_silent": is_silent(facts),
         "hot": facts.is_hot,
         "under_voltage": has(facts.throttled, "under_voltage"),
@@ -135,6 +147,7 @@ def as_object(health: Health) -> dict[str, Any]:
         "reasons": list(health.reasons),
         "fps": round(facts.fps, 1),
         "frame_age_s": tenths(facts.frame_age_s),
+        "late_frames": facts.late_frames,
         "outbox": box
         and {"depth": box.depth, "oldest_s": tenths(box.oldest_s), "dropped": box.dropped, "lost": box.lost},
         "last_ack_s": tenths(facts.last_ack_s),

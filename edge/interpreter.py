@@ -49,13 +49,16 @@ class Interpreter:
     """One model in memory: one input, one output.
 
     model: the bytes of a verified .tflite file (a truncated one kills tflite-runtime with SIGSEGV: check first).
-    threads: CPU threads of one call. Raises DataError for what is no such model.
+    threads: CPU threads of one call. delegate: of ``load_delegate``, for what it can take of the model.
+    Raises DataError for what is no such model.
     """
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
+    def __init__(self, model: bytes, threads: int = 1, delegate: Any = None) -> None:
         module, self.runtime = find_runtime()
         with refusing(self.runtime), hushed():
-            self._interpreter = module.Interpreter(model_content=model, num_threads=threads)
+            self._interpreter = module.Interpreter(
+                model_content=model, num_threads=threads, experimental_delegates=[delegate] if delegate else None
+            )
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -71,6 +74,12 @@ class Interpreter:
         self._interpreter.invoke()
         output: npt.NDArray[Any] = self._interpreter.get_tensor(self._output_index)
         return output
+
+
+def load_delegate(library: str) -> Any:
+    """An accelerator's delegate, by the name of its shared library. Raises OSError where the library cannot be loaded,
+    ValueError where it finds no device. A library may also end this process, or never return."""
+    return find_runtime()[0].load_delegate(library)
 
 
 @contextmanager

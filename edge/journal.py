@@ -26,6 +26,7 @@ TERMINAL_FORMAT: Final = "edge: %(message)s"
 ACTIONS: Final[dict[str, str]] = {
     "health": "907e18cb48a84cc2911eec62b8648218",
     "camera_away": "34abe485ad424aada351eae52b761c6e",
+    "accelerator": "de9e93ef482d43e99a14cab07014ff14",
     "broker_away": "0fb7bef83f384c869b1ce7be753d6c1c",
     "broker_refuses": "98bcff4a1a104223ad46ba94fe5909c7",
     "outbox_in_memory": "e3d61a29ce55454f86835382d1719087",

@@ -16,10 +16,13 @@ from edge.track import Gone, Tracker
 TRACKED_SHARE: Final = 0.7  # a face somewhat under the limit keeps its person: nobody at the limit is met twice
 
 
-class Reader(Protocol):
-    """What the pipeline needs of a classifier."""
+NOT_READ: Final = Reading(0.5, 0.0)
 
-    def read(self, image_bgr: ImageU8, box: Box) -> Reading: ...
+
+class Reader(Protocol):
+    """What the pipeline needs of a classifier. None: nothing was there to judge, and the look does not count."""
+
+    def read(self, image_bgr: ImageU8, box: Box) -> Reading | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ class Pipeline:
         weight = quality(frame.image_bgr, sighting.face)
         if self._looks:
             self._looks.offer(sighting.person, frame.image_bgr, sighting.face.box, weight)
-        reading = self._classifier.read(frame.image_bgr, sighting.face.box) if weight > 0 else Reading(0.5, 0.0)
-        return Look(sighting.person, frame.t_s, reading, weight)
+        reading = self._classifier.read(frame.image_bgr, sighting.face.box) if weight > 0 else None
+        return Look(sighting.person, frame.t_s, reading or NOT_READ, weight if reading else 0.0)
 
     def _leave(self, gone: tuple[Gone, ...], frame: Frame) -> list[Told]:
         told = [self._tell(v, frame) for g in gone for v in self._decider.leave(g.person, g.stayed_s)]

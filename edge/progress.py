@@ -6,6 +6,7 @@ from collections import deque
 from typing import Final
 
 WINDOW_S: Final = 10.0
+LATE_IS_NEWS_S: Final = 60.0
 
 
 class Progress:
@@ -40,3 +41,21 @@ class Progress:
     def _forget(self, now_s: float) -> None:
         while self._done_s and now_s - self._done_s[0] > WINDOW_S:
             self._done_s.popleft()
+
+
+class Deadline:
+    """How many frames took longer than they may. limit_s: through all stages; None where there is no hurry (files)."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self.late = 0
+        self._limit_s = limit_s
+        self._late_at_s: float | None = None
+
+    def done(self, now_s: float, busy_s: float) -> None:
+        if self._limit_s is not None and busy_s > self._limit_s:
+            self.late += 1
+            self._late_at_s = now_s
+
+    def is_missed(self, now_s: float) -> bool:
+        """Was it, within the last minute? One slow frame in an hour is told, and soon forgotten."""
+        return self._late_at_s is not None and now_s - self._late_at_s < LATE_IS_NEWS_S

@@ -19,6 +19,7 @@ UNCERTAIN: Final = "uncertain"
 INCORRECT: Final = "incorrect"  # a model's third label: a mask is there, nose or mouth bare; an event calls it no_mask
 
 Label = Literal["mask", "no_mask", "uncertain"]
+AcceleratorTrouble = Literal["absent", "failed", "lost"]  # not found; found and unusable; gone after it had worked
 ImageU8 = npt.NDArray[np.uint8]
 
 

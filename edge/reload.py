@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge.assemble import min_face_px, open_classifier, rules
-from edge.classify import Classifier
+from edge.classify import Judge
 from edge.config import Config
 from edge.errors import EdgeError
 from edge.journal import asks
@@ -51,12 +51,13 @@ def hearing_hangups(is_service: bool) -> Iterator[Hangup]:
 class Reloader:
     """The configuration in force, and how to get at the one in the file.
 
-    reread: as the run was started, command line and all. use: is told of the classifier that judges from now on.
+    reread: as the run was started, command line and all. use: is told of the classifier that judges from now on, and
+    closes the one before: an Edge TPU is given to one process at a time, so the new one starts without it.
     is_refused: the last attempt found something that cannot be used, and what was in force before still is.
     """
 
     def __init__(
-        self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Classifier], None]
+        self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Judge], None]
     ) -> None:
         self.is_refused = False
         self._config = config
@@ -68,7 +69,7 @@ class Reloader:
         """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused."""
         try:
             config = self._reread()
-            classifier = open_classifier(config)
+            classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
             self.is_refused = True

@@ -25,7 +25,7 @@ MODE: Final = 0o640  # the owner writes, the group mask-edge reads
 EVERY_S: Final = 5.0
 FRESH_S: Final = 30.0  # opening a camera, the longest of what the daemon's loop does, takes 23 s
 
-NOT_TOLD: Final = ("is_", "broker_reasons")  # fields of ``Facts`` that stand in ``reasons`` only
+NOT_TOLD: Final = ("is_", "broker_reasons", "accelerator")  # fields of ``Facts`` that stand in ``reasons`` only
 KEYS: Final = frozenset(
     ("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith(NOT_TOLD)))
 )
@@ -166,7 +166,7 @@ def written_s(path: Path) -> float | None:
 
 def table(status: dict[str, Any]) -> str:
     """For people: what is wrong with what to do, then the facts, one a line."""
-    wrong = [f"  {reason:<17} {REASONS.get(reason, '')}".rstrip() for reason in status["reasons"]]
+    wrong = [f"  {reason:<18} {REASONS.get(reason, '')}".rstrip() for reason in status["reasons"]]
     seen = ago("last frame", status["frame_age_s"], "no frame yet")
     rows = {
         "status": status["status"],

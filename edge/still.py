@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from edge.annotate import draw_face
-from edge.classify import Classifier
+from edge.classify import Judge
 from edge.detect import Detector
 from edge.errors import DataError, DiskError, InputMissing, OutputError, Refused, UsageError
 from edge.opencv import cv2
@@ -36,7 +36,7 @@ class StillFace:
 class StillJudge:
     """Finds and labels the faces of one picture. min_face_px: shorter side of the box, pixels of the picture."""
 
-    def __init__(self, detector: Detector, classifier: Classifier, min_face_px: float) -> None:
+    def __init__(self, detector: Detector, classifier: Judge, min_face_px: float) -> None:
         self._detector = detector
         self._classifier = classifier
         self._min_face_px = min_face_px
@@ -44,10 +44,12 @@ class StillJudge:
     def judge(self, image_bgr: ImageU8) -> list[StillFace]:
         """Faces of (height, width, 3) uint8, from large to small."""
         found = [f for f in self._detector.find(image_bgr) if f.box.shorter_px >= self._min_face_px]
-        return [
-            label_face(f.box, f.score, self._classifier.read(image_bgr, f.box), self._classifier.threshold)
-            for f in found
-        ]
+        return [label_face(f.box, f.score, self._read(image_bgr, f.box), self._classifier.threshold) for f in found]
+
+    def _read(self, image_bgr: ImageU8, box: Box) -> Reading:
+        reading = self._classifier.read(image_bgr, box)
+        assert reading is not None, "only a service waits for its accelerator"
+        return reading
 
 
 def label_face(box: Box, score: float, reading: Reading, threshold: float) -> StillFace:

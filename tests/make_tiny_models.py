@@ -1,5 +1,8 @@
 """Makes the models of ``tests/data``: `python -m tests.make_tiny_models`. Needs TensorFlow; the tests do not.
 
+``tiny_edgetpu.tflite`` stands for what edgetpu_compiler makes of ``tiny_uint8.tflite``: one operator of the compiler's
+name. No Edge TPU can run it; the library of ``tests/edge/fake_edgetpu.c`` does.
+
 8x8 RGB in, three logits out, 16 for a pure colour: green is ``mask``, red ``no_mask``, blue ``incorrect``. One model
 has uint8 in and out, as a bundle wants it; one is float, as a bundle must not have it.
 """
@@ -38,6 +41,30 @@ def main() -> None:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
     (DATA / "tiny_uint8.tflite").write_bytes(converter.convert())
+    (DATA / "tiny_edgetpu.tflite").write_bytes(as_compiled((DATA / "tiny_uint8.tflite").read_bytes()))
+
+
+def as_compiled(model: bytes) -> bytes:
+    """The same input and output, and ``edgetpu-custom-op`` in place of all that is between."""
+    import flatbuffers  # type: ignore[import-untyped]
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    [graph] = tree.subgraphs
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = b"edgetpu-custom-op", 1
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, [0], [1]
+    operator.customOptions = list(b"stands for compiled code")
+    graph.tensors = [graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]]
+    graph.inputs, graph.outputs, graph.operators = [0], [1], [operator]
+    tree.operatorCodes, tree.metadata, tree.signatureDefs = [code], [], []
+    for tensor in graph.tensors:
+        tensor.buffer = 0
+    tree.buffers = tree.buffers[:1]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ import itertools
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.attend import Attendant, PictureFrozen
@@ -25,7 +28,7 @@ from edge.heat import Heat
 from edge.outbox import Limits, Outbox, open_outbox
 from edge.picture import PictureWatch
 from edge.pipeline import Pipeline, Told
-from edge.records import Frame
+from edge.records import AcceleratorTrouble, Frame, ImageU8
 from edge.reload import Hangup, Reloader
 from edge.run import Outlet, Patience, Stop, run
 from edge.sinks.notices import Notice
@@ -43,11 +46,16 @@ class Looks:
     def __init__(self, clock: FakeClock, busy_s: float = 0.02) -> None:
         self.processed = self.rehearsed = self.finished = 0
         self._clock = clock
-        self._busy_s = busy_s
+        self._began_s = clock.monotonic_s()
+        self.busy_s = busy_s
+        self.really_s = 0.0
+        self.ages_s: list[float] = []
 
     def process(self, frame: Frame) -> list[Told]:
         self.processed += 1
-        self._clock.advance(self._busy_s)
+        self.ages_s.append(self._clock.monotonic_s() - self._began_s - frame.t_s)
+        self._clock.advance(self.busy_s)
+        time.sleep(self.really_s)
         return []
 
     def rehearse(self, frame: Frame) -> None:
@@ -100,8 +108,15 @@ class Door:
     """A run of scripts with everybody who looks after it, on one clock."""
 
     def __init__(
-        self, folder: Path, *, busy_s: float = 0.02, reopens: bool = False, outbox: Outbox | None = None
+        self,
+        folder: Path,
+        *,
+        busy_s: float = 0.02,
+        reopens: bool = False,
+        outbox: Outbox | None = None,
+        deadline_s: float | None = None,
     ) -> None:
+        self.accelerator: AcceleratorTrouble | None = None
         self.clock = FakeClock()
         self.stop = Stop()
         self.board = FakeBoard()
@@ -121,6 +136,8 @@ class Door:
             picture=PictureWatch(),
             heat=Heat(fps=10),
             drift=DriftWatch(folder / "state" / FILE, self.clock.monotonic_s),
+            deadline_s=deadline_s,
+            tend=lambda: self.accelerator,
             reopens=reopens,
             status_file=StatusFile(self.status.parent),
             hangup=self.hangup,
@@ -417,3 +434,115 @@ def test_days_go_by_while_the_daemon_runs_and_are_kept_at_its_end(door: Door) ->
         assert drift["brightness"]["last"] > 0
         assert door.broker.said()[-1]["drift"] == drift
     assert len(read_kept(door.status.parent.parent / "state" / FILE).past.usual) == 1
+
+
+# Frames that take too long, and an accelerator
+
+
+def test_a_frame_over_its_deadline_is_counted_told_and_forgotten_after_a_minute(
+    tmp_path: Path, systemd: Listening
+) -> None:
+    door = Door(tmp_path, deadline_s=0.5)
+    door.play(frames(100))
+    assert (door.broker.said()[-1]["late_frames"], door.broker.said()[-1]["status"]) == (0, "ok")
+    for _ in range(3):
+        door.attendant.saw(Frame(Showing(door, 1).picture(), 0, door.clock.monotonic_s(), 0.0), 0.6)
+    door.play(frames(100))
+    said = door.broker.said()
+    assert ["frames_late"] in [health["reasons"] for health in said]
+    assert said[-1]["late_frames"] == 3
+    door.play(frames(700))
+    assert (door.broker.said()[-1]["status"], door.broker.said()[-1]["late_frames"]) == ("ok", 3)
+
+
+def test_a_frame_that_takes_long_costs_those_that_came_meanwhile_and_not_the_newest(
+    tmp_path: Path, systemd: Listening
+) -> None:
+    """Nobody is decided on what the door looked like seconds ago."""
+    door = Door(tmp_path, busy_s=2.0)
+    source = door.source(frames(100))
+    door.watch(source)
+    assert door.looks.processed <= 7  # ten seconds of frames, at two seconds each
+    assert source.dropped == 100 - door.looks.processed
+    assert max(door.looks.ages_s) <= 0.2
+
+
+def test_the_time_of_a_frame_is_that_of_all_its_stages(tmp_path: Path, systemd: Listening) -> None:
+    door = Door(tmp_path, deadline_s=0.05)
+    door.looks.really_s = 0.06
+    door.play(frames(1))
+    assert door.status_now()["late_frames"] == 1
+
+
+def test_without_a_deadline_no_frame_is_late(door: Door) -> None:
+    door.attendant.saw(Frame(Showing(door, 1).picture(), 0, 0.0, 0.0), 30.0)
+    assert door.status_now()["late_frames"] == 0
+
+
+def test_what_is_wrong_with_the_accelerator_is_told_at_once_and_that_it_is_over_too(door: Door) -> None:
+    door.play(frames(20))
+    door.accelerator = "lost"
+    door.play(frames(20))
+    door.accelerator = None
+    door.play(frames(20))
+    reasons = [health["reasons"] for health in door.broker.said()]
+    assert [one for index, one in enumerate(reasons) if index == 0 or reasons[index - 1] != one] == [
+        [],
+        ["accelerator_lost"],
+        [],
+    ]
+
+
+# What the picture shows, all the way to the health message
+
+
+@pytest.mark.parametrize("state", ["frozen", "black", "blocked", "blurred"])
+def test_every_fault_of_the_picture_is_named_in_health_with_what_to_do_and_cleared(door: Door, state: str) -> None:
+    door.watch(Showing(door, 700))
+    assert door.broker.said()[-1]["status"] == "ok"
+    door.watch(Showing(door, 200, state))
+    said = door.broker.said()[-1]
+    assert (said["camera"], said["reasons"]) == (state, [f"camera_{state}"])
+    door.watch(Showing(door, 100))
+    assert door.broker.said()[-1]["status"] == "ok"
+
+
+class Showing:
+    """A camera at ten frames a second whose picture has texture, noise and, if so wished, a fault."""
+
+    name, live, dropped = "showing", True, 0
+
+    def __init__(self, door: Door, count: int, fault: str = "") -> None:
+        self._door = door
+        self._left = count
+        self._fault = fault
+        rng = np.random.default_rng(3)
+        coarse = rng.integers(20, 140, (24, 32, 3), dtype=np.uint8).repeat(10, 0).repeat(10, 1)
+        self._scene = cv2.add(coarse, rng.integers(0, 80, coarse.shape, dtype=np.uint8)).astype(np.uint8)
+        self._rng = rng
+        self._first: ImageU8 | None = None
+
+    def read(self, timeout_s: float) -> Frame | None:
+        if not self._left:
+            return None
+        self._left -= 1
+        self._door.clock.advance(0.08)
+        now_s = self._door.clock.monotonic_s()
+        return Frame(self.picture(), self._left, now_s, 0.0)
+
+    def picture(self) -> ImageU8:
+        scene: ImageU8 = self._scene
+        if self._fault == "black":
+            scene = (scene // 20).astype(np.uint8)
+        elif self._fault == "blocked":
+            scene = np.full_like(scene, 90)
+        elif self._fault == "blurred":
+            scene = cv2.GaussianBlur(scene, (0, 0), 4).astype(np.uint8)
+        noise: ImageU8 = self._rng.integers(0, 3, scene.shape, dtype=np.uint8)
+        noisy: ImageU8 = cv2.add(scene, noise).astype(np.uint8)
+        if self._fault == "frozen":
+            self._first = first = noisy if self._first is None else self._first
+            return first
+        return noisy
+
+    def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from edge import check as checks
 from edge.__main__ import main
 from edge.check import check, first_frame, look_at_camera, look_at_state
 from edge.config import Config, parse_config
+from edge.edgetpu import EdgeTpu
 from edge.errors import ConfigError, DataError, InputMissing, Refused, Unavailable
 from edge.findings import Finding, worst, wrong
 from edge.outbox import FILE, open_outbox
@@ -26,6 +28,7 @@ from edge.outbox.holder import holder
 from edge.places import PACKAGE
 from tests.edge.bundles import make_bundle
 from tests.edge.sinks.certificates import make_authority, make_certificate
+from tests.edge.tpu import FakeTpu, make_tpu_bundle, needs_cc
 from tests.mosquitto import Broker, find_mosquitto, free_port, subscribed, wait_until
 
 ROOT = PACKAGE.parent
@@ -51,7 +54,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def door(tmp_path: Path, *sinks: str, mqtt: str = "", more: str = "") -> Path:
     """A config that is right but for what a test makes wrong; the tiny bundle, the demo's clip."""
     bundle = tmp_path / "tiny"
-    if not bundle.exists():
+    if not (bundle / "bundle.json").exists():
         make_bundle(bundle)
     path = tmp_path / "config.toml"
     path.write_text(
@@ -280,6 +283,63 @@ def test_a_fault_of_our_own_is_70_and_does_not_hide_the_rest(
         "sink",
     ]
     assert "ZeroDivisionError" in caplog.text
+
+
+# --- the accelerator ---
+
+
+def wanting(policy: str, path: Path) -> Path:
+    path.write_text(path.read_text().replace("[classifier]\n", f"[classifier]\naccelerator = '{policy}'\n"))
+    return path
+
+
+def accelerator(path: Path) -> list[Finding]:
+    return [finding for finding in check(path) if finding.which == "classifier.accelerator"]
+
+
+def test_where_no_accelerator_is_looked_for_nothing_is_said_of_one(tmp_path: Path) -> None:
+    assert accelerator(door(tmp_path)) == []
+
+
+def test_an_edgetpu_that_is_asked_for_and_not_there_is_69_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EdgeTpu.__init__, "__defaults__", ("libedgetpu-that-is-not-here.so.1",))
+    make_tpu_bundle(tmp_path / "tiny")
+    [found] = accelerator(wanting("edgetpu", door(tmp_path)))
+    assert (found.level, found.exit_code, found.remedy) == ("error", 69, "install it as docs/hardware.md says")
+
+
+def test_an_edgetpu_that_is_asked_for_with_a_bundle_without_a_model_for_it_is_65(tmp_path: Path) -> None:
+    [found] = accelerator(wanting("edgetpu", door(tmp_path)))
+    assert (found.level, found.exit_code) == ("error", 65)
+    assert "trainer export --edgetpu" in found.remedy
+
+
+@needs_cc
+def test_an_edgetpu_is_tried_and_one_that_crashes_crashes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tpu = FakeTpu(tmp_path, monkeypatch)
+    make_tpu_bundle(tmp_path / "tiny")
+    path = wanting("edgetpu", door(tmp_path))
+    [found] = accelerator(path)
+    assert (found.level, found.what.endswith(", libedgetpu.so.1 judges")) == ("ok", True)
+    tpu.does("run-segfault")
+    [found] = accelerator(path)
+    assert (found.exit_code, "SIGSEGV" in found.what) == (69, True)
+    assert found.remedy.startswith("see docs/hardware.md")
+
+
+@needs_cc
+def test_the_edgetpu_of_a_running_daemon_is_left_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeTpu(tmp_path, monkeypatch).does("load-segfault")
+    make_tpu_bundle(tmp_path / "tiny")
+    path = wanting("auto", door(tmp_path))
+    with contextlib.closing(open_outbox(state(monkeypatch, tmp_path / "state"))):
+        [found] = accelerator(path)
+    assert found.level == "ok"
+    assert "left to the running daemon" in found.what
 
 
 # --- the state folder ---

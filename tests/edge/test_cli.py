@@ -15,9 +15,11 @@ import pytest
 from edge import __main__ as command
 from edge import __version__, third_party
 from edge.__main__ import main
+from edge.edgetpu import EdgeTpu
 from edge.places import PACKAGE
 from edge.sources.images import read_image
 from tests.edge.bundles import DATA, GREEN_BGR, make_bundle, plain, png
+from tests.edge.tpu import make_tpu_bundle
 
 ROOT = PACKAGE.parent
 COMMANDS = [
@@ -226,6 +228,17 @@ def test_classify_gives_a_line_of_json_for_each_picture(capsys: Captured, bundle
     assert [(one["image"], len(one["faces"])) for one in said] == [(portrait, 1), (picture, 0)]
     assert said[0]["detector"] == "centerface"
     assert said[0]["model"].startswith("tiny@")
+
+
+def test_classify_with_an_accelerator_that_is_away_is_69_and_not_a_guess_of_the_cpu(
+    capsys: Captured, tmp_path: Path, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EdgeTpu.__init__, "__defaults__", ("libedgetpu-that-is-not-here.so.1",))
+    (tmp_path / "config.toml").write_text("[classifier]\naccelerator = 'edgetpu'\n")
+    tpu_bundle = str(make_tpu_bundle(tmp_path / "for-tpu"))
+    code, said = mistake(capsys, "classify", picture, "--model", tpu_bundle, "--config", str(tmp_path / "config.toml"))
+    assert code == 69
+    assert "libedgetpu-that-is-not-here.so.1 cannot be loaded" in said
 
 
 def test_classify_without_json_speaks_to_people(capsys: Captured, bundle: str) -> None:

@@ -14,6 +14,7 @@ from edge.board import Throttled
 from edge.drift import LEARNED_DAYS, OUT_DAYS
 from edge.health import REASONS, CameraState, Facts, OutboxFacts, as_object, encode, in_words, judge
 from edge.places import PACKAGE
+from edge.records import AcceleratorTrouble
 from tests.edge.test_drift import FAULTS, a_day, lived, some_usual
 
 OPERATE = PACKAGE.parent / "docs" / "operate.md"
@@ -44,6 +45,7 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
         "reasons": [],
         "fps": 14.9,
         "frame_age_s": 0.1,
+        "late_frames": 0,
         "outbox": {"depth": 0, "oldest_s": 0.0, "dropped": 0, "lost": 0},
         "last_ack_s": 2.0,
         "camera": "ok",
@@ -62,6 +64,8 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
     [
         *[({"camera": state}, f"camera_{state}") for state in ("absent", "lost", "frozen", "black", "blocked")],
         ({"camera": "blurred"}, "camera_blurred"),
+        *[({"accelerator": trouble}, f"accelerator_{trouble}") for trouble in get_args(AcceleratorTrouble)],
+        ({"late_frames": 1, "is_late": True}, "frames_late"),
         ({"last_ack_s": 91.0}, "broker_silent"),
         ({"last_ack_s": None}, "broker_silent"),
         ({"broker_reasons": ("broker_refuses",)}, "broker_refuses"),

@@ -74,6 +74,16 @@ def test_somebody_who_stands_there_is_decided_once_and_leaves_at_the_end() -> No
     assert kinds(play(standing(20))) == [("decided", 1, "mask"), ("left", 1, "mask")]
 
 
+def test_somebody_whom_nothing_could_judge_is_followed_and_uncertain() -> None:
+    class Away(Reads):
+        def read(self, image_bgr: ImageU8, box: Box) -> None:  # type: ignore[override]
+            """The accelerator is away, and nothing else may judge."""
+
+    told = play(standing(20), Away())
+    assert kinds(told) == [("decided", 1, "uncertain"), ("left", 1, "uncertain")]
+    assert [one.verdict.looks for one in told] == [0, 0]
+
+
 def test_a_mask_taken_off_is_told() -> None:
     told = play(standing(40), Reads([0.98] * 15 + [0.02] * 25))
     assert kinds(told) == [("decided", 1, "mask"), ("changed", 1, "no_mask"), ("left", 1, "no_mask")]

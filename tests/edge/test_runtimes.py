@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge.golden import P_TOLERANCE
 from edge.places import PACKAGE, SHIPPED_BUNDLE
 from edge.records import MASK, NO_MASK
 from tests.edge.bundles import DATA, make_bundle
+from tests.edge.tpu import FakeTpu, make_tpu_bundle, needs_cc
 
 ROOT = PACKAGE.parent
 BUNDLE = ROOT / "models" / SHIPPED_BUNDLE
@@ -99,3 +101,28 @@ def test_a_pi_s_opencv_numpy_and_runtime_run_a_folder_of_pictures_to_its_events(
     lines = ask(OTHER_PYTHON, *argv, "--detector", "centerface").splitlines()
     told = [(event["type"], event["label"]) for event in map(json.loads, lines)]
     assert told == [("decided", "mask"), ("left", "mask")]
+
+
+@needs_tflite
+@needs_cc
+@pytest.mark.parametrize("mode", ["run-error", "run-segfault", "run-abort"])
+def test_tflite_runtime_takes_an_edge_tpu_and_does_not_die_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    FakeTpu(tmp_path, monkeypatch)
+    code = """
+import os, sys
+from pathlib import Path
+from edge.accelerator import open_judge
+from edge.bundle import load_bundle
+from edge.records import Box
+from tests.edge.bundles import GREEN_BGR, plain
+judge = open_judge(load_bundle(Path(sys.argv[1])), "auto")
+print(judge.runtime, judge.tend())
+Path(os.environ["FAKE_EDGETPU"]).write_text(sys.argv[2])
+print(judge.read(plain(GREEN_BGR, 50, 50), Box(10, 10, 30, 30)).p_mask > 0.9, judge.runtime, judge.tend())
+judge.close()
+"""
+    first, then = ask(OTHER_PYTHON, "-c", code, str(make_tpu_bundle(tmp_path / "bundle")), mode).splitlines()
+    assert re.fullmatch(r"tflite-runtime 2\.14\.\S+, libedgetpu\.so\.1 None", first)
+    assert re.fullmatch(r"True tflite-runtime 2\.14\.\S+ lost", then)

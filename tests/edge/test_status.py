@@ -59,7 +59,7 @@ def test_the_table_says_what_is_wrong_and_what_to_do(folder: Path, capsys: Captu
     assert main(["status"]) == 0
     assert capsys.readouterr().out == (
         "status      degraded\n"
-        "  camera_black      the picture is black: light at the door? something over the lens?\n"
+        "  camera_black       the picture is black: light at the door? something over the lens?\n"
         "camera      black, 14.9 frames/s, last frame 0.1 s ago\n"
         "model       mask-mnv2@3f9ac2d1e0b7\n"
         "broker      acknowledged 2.0 s ago\n"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from edge.places import PACKAGE
 from tests.edge.bundles import make_bundle
 from tests.edge.notified import Listening, listening
 from tests.edge.test_cli import make_clip
+from tests.edge.tpu import CC, FakeTpu, make_tpu_bundle, needs_cc
 from tests.mosquitto import Broker, find_mosquitto, subscribed, wait_until
 
+EDGE = (sys.executable, "-m", "edge")
 LONG_S = 40.0  # for what takes seconds on an idle machine: models are loaded, cameras tried again
 
 
@@ -45,9 +47,9 @@ def bundle(tmp_path: Path) -> Path:
 class Daemon:
     """``edge run`` in a process of its own; killed at the end of the block, should it still live."""
 
-    def __init__(self, folder: Path, config: str, *argv: str) -> None:
+    def __init__(self, folder: Path, config: str, *argv: str, command: Sequence[str] = EDGE) -> None:
         (folder / "config.toml").write_text(config)
-        command = [sys.executable, "-m", "edge", "run", "--config", str(folder / "config.toml"), *argv]
+        command = [*command, "run", "--config", str(folder / "config.toml"), *argv]
         self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(command, cwd=PACKAGE.parent, stdout=subprocess.DEVNULL, stderr=self._log)
 
@@ -166,3 +168,100 @@ def test_from_a_terminal_a_camera_that_is_not_there_is_66_at_once(tmp_path: Path
     with Daemon(tmp_path, config(bundle, source, f"jsonl:{tmp_path}/events")) as daemon:
         assert daemon.ended(LONG_S) == 66
     assert time.monotonic() - began_s < LONG_S
+
+
+def doing(source: str, bundle: Path, sink: str, policy: str) -> str:
+    text = config(bundle, source, sink)
+    return text.replace("[classifier]\n", f"[classifier]\naccelerator = '{policy}'\n")
+
+
+@needs_cc
+@pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+@pytest.mark.parametrize("policy", [pytest.param("auto", marks=pytest.mark.slow), "edgetpu"])
+def test_a_tpu_that_comes_late_aborts_at_work_and_comes_back_never_ends_the_daemon(
+    tmp_path: Path, broker: Broker, systemd: Listening, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    tpu = FakeTpu(tmp_path, monkeypatch)
+    tpu.does("load-null")
+    make_clip(tmp_path / "door.avi", frames=3000)
+    source = script(tmp_path, "do = 'frames'\ncount = 3000", head="fps = 10\nframes = 'door.avi'")
+    bundle = make_tpu_bundle(tmp_path / "bundle")
+    text = doing(source, bundle, f"mqtt://127.0.0.1:{broker.port}", policy)
+    with (
+        subscribed(broker.port, "mask-edge/door/#") as dashboard,
+        Daemon(tmp_path, text, command=[sys.executable, "-c", SOONER]) as daemon,
+    ):
+
+        def runtimes() -> list[str]:
+            return [json.loads(payload)["runtime"] for payload in dashboard.payloads("info")]
+
+        def reasons() -> list[str]:
+            told = dashboard.payloads("health")
+            return list(json.loads(told[-1])["reasons"]) if told else ["nothing told"]
+
+        absent = [] if policy == "auto" else ["accelerator_absent"]
+        soon(lambda: systemd.count("READY=1") == 1 and reasons() == absent, "READY, though there is no TPU")
+        assert not runtimes()[-1].endswith("libedgetpu.so.1")
+        tpu.does("ok")
+        soon(lambda: runtimes()[-1].endswith(", libedgetpu.so.1") and reasons() == [], "the TPU that came late")
+        soon(lambda: len(dashboard.payloads("event")) > 0, "somebody is decided")
+        tpu.does("run-abort")
+        soon(lambda: reasons() == ["accelerator_lost"], "the loss")
+        assert "ended by SIGABRT" in daemon.log()
+        assert not runtimes()[-1].endswith("libedgetpu.so.1")
+        tpu.does("ok")
+        soon(lambda: runtimes()[-1].endswith(", libedgetpu.so.1") and reasons() == [], "it is back")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ended(15) == 0
+        assert "Traceback" not in daemon.log()
+    assert systemd.count("READY=1") == 1
+
+
+# The daemon itself, but that it looks for a lost Edge TPU every three seconds.
+SOONER = """
+import sys
+from edge import accelerator
+from edge.__main__ import main
+accelerator.RETRY_MAX_S.update(auto=3.0, edgetpu=3.0)
+sys.exit(main(sys.argv[1:]))
+"""
+HANG_C = """#include <unistd.h>
+void hang(void) { for (;;) pause(); }
+"""
+# A native call that holds Python's lock and never returns, in the place of the runtime's own.
+HANGS = """
+import ctypes, os, sys
+from edge import interpreter
+from edge.__main__ import main
+run = interpreter.Interpreter.run
+library = ctypes.PyDLL(sys.argv.pop(1))
+def hanging(self, batch):
+    if os.path.exists(os.environ["HANG_NOW"]):
+        library.hang()
+    return run(self, batch)
+interpreter.Interpreter.run = hanging
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@needs_cc
+def test_a_native_call_that_hangs_in_the_daemon_itself_ends_its_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Path
+) -> None:
+    assert CC is not None
+    (tmp_path / "hang.c").write_text(HANG_C)
+    subprocess.run([CC, "-shared", "-fPIC", "-o", tmp_path / "hang.so", tmp_path / "hang.c"], check=True)
+    monkeypatch.setenv("HANG_NOW", str(tmp_path / "now"))
+    make_clip(tmp_path / "door.avi", frames=3000)
+    source = script(tmp_path, "do = 'frames'\ncount = 3000", head="fps = 10\nframes = 'door.avi'")
+    with listening(tmp_path, monkeypatch, watchdog_s=3) as systemd:
+        command = [sys.executable, "-c", HANGS, str(tmp_path / "hang.so")]
+        with Daemon(tmp_path, config(bundle, source, f"jsonl:{tmp_path}/events"), command=command) as daemon:
+            soon(lambda: systemd.count("WATCHDOG=1") >= 3, "signs of life")
+            (tmp_path / "now").touch()
+            time.sleep(2)  # for a frame that is on its way
+            fed = systemd.count("WATCHDOG=1")
+            time.sleep(4)  # longer than WatchdogSec
+            assert systemd.count("WATCHDOG=1") == fed
+            daemon.signal(signal.SIGABRT)  # as systemd does then
+            assert daemon.ended(5) == -signal.SIGABRT

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge.bundle import MANIFEST, NAME, SCHEMA, verify_bundle
+from edge.bundle import COMPILED, MANIFEST, NAME, SCHEMA, verify_bundle
 from edge.errors import DataError, DiskError, EdgeError, InputMissing, OutputError, UsageError
 from edge.golden import check_golden
 from edge.interpreter import Interpreter, find_runtime
@@ -35,7 +35,6 @@ from trainer.ship import gates
 from trainer.ship.card import card
 from trainer.ship.exported import FLOAT16, FLOAT32, INT8, Export, fed
 
-COMPILED: Final = "model_edgetpu.tflite"
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
 FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
 GUESSING: Final = 0.5  # balanced accuracy
