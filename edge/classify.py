@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from collections import deque
+from statistics import median
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +16,14 @@ from edge.interpreter import Interpreter, Tensor
 from edge.preprocess import crop_face
 from edge.records import INCORRECT, MASK, NO_MASK, Box, ImageU8, Reading
 
+LATEST: Final = 200  # faces over which the latency is told
+
 
 class Classifier:
     """A bundle's model at work. Raises DataError where the bundle and its model disagree.
 
     model: the bundle's tag, as events carry it. runtime: name and version of the TFLite runtime in use.
+    reads: faces judged so far.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -27,10 +33,21 @@ class Classifier:
         check_tensor(bundle, "output", bundle.output, self._interpreter.output)
         self.model, self.runtime = bundle.tag, self._interpreter.runtime
         self.threshold = bundle.threshold
+        self.reads = 0
+        self._took_ms: deque[float] = deque(maxlen=LATEST)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Of one face, from the picture to the reading: the median of the latest; None before the first."""
+        return median(self._took_ms) if self._took_ms else None
 
     def read(self, image_bgr: ImageU8, box: Box) -> Reading:
         """Judge the face at ``box``. image_bgr: (height, width, 3) uint8; the box must touch it."""
-        return self.read_crop(crop_face(image_bgr, box, self._bundle.crop_margin, self._bundle.input.shape[1]))
+        began_s = time.perf_counter()
+        reading = self.read_crop(crop_face(image_bgr, box, self._bundle.crop_margin, self._bundle.input.shape[1]))
+        self._took_ms.append(1000 * (time.perf_counter() - began_s))
+        self.reads += 1
+        return reading
 
     def read_crop(self, crop_rgb: ImageU8) -> Reading:
         """Judge a crop of the model's own size, (side, side, 3) uint8 RGB."""

@@ -21,6 +21,8 @@ from edge.config import Config
 from edge.detect import Detector
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
+from edge.models.store import this_store
+from edge.models.watch import TrialWatch
 from edge.notify import is_service, watchdog_s
 from edge.outbox import Limits, Outbox, open_outbox
 from edge.passwords import read_password
@@ -47,20 +49,25 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
     is_kept = is_service() and is_camera(config.camera.source)
     with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
-        detector, classifier = open_detector(config), open_classifier(config)
+        detector, trial = open_detector(config), trial_watch(config)
+        classifier = first_classifier(config, trial)
         pipeline = build_pipeline(config, detector, classifier)
         settings = sink_settings(config, info(detector, classifier))
         first = nullcontext() if is_kept else open_camera(config, pace)
         with first as source, kept_events(config) as outbox:
             outlet = Outlet(event_writer(config, classifier.model, outbox))
+            if trial:
+                trial.serve(classifier, outlet)
             with closing(outlet, config.publish.drain_s):
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
                 for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
-                use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
+                use = partial(use_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector, trial=trial)
                 reloader = Reloader(config, reread, pipeline, use)
-                with attendant(config, outbox, pipeline, outlet, hangup=hangup, reloader=reloader) as attending:
+                with attendant(
+                    config, outbox, pipeline, outlet, hangup=hangup, reloader=reloader, trial=trial
+                ) as attending:
                     watch = partial(
                         run,
                         pipeline=pipeline,
@@ -84,6 +91,7 @@ def attendant(
     *,
     hangup: Hangup,
     reloader: Reloader,
+    trial: TrialWatch | None,
 ) -> Attendant:
     """Pictures are looked at, and frames left out for heat, where there is a camera; a file is taken as it is."""
     looks_out = is_camera(config.camera.source)
@@ -99,6 +107,7 @@ def attendant(
         status_file=StatusFile(runtime_dir()),
         hangup=hangup,
         reloader=reloader,
+        trial=trial,
     )
 
 
@@ -106,9 +115,31 @@ def broker_of(outlet: Outlet) -> Broker | None:
     return next((sink for sink in outlet.sinks if isinstance(sink, Broker)), None)
 
 
-def use_classifier(classifier: Classifier, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:
+def trial_watch(config: Config) -> TrialWatch | None:
+    """For a service whose model is the active one of this machine: nobody else's life says anything of that model."""
+    return TrialWatch(this_store()) if is_service() and not config.classifier.bundle else None
+
+
+def first_classifier(config: Config, trial: TrialWatch | None) -> Classifier:
+    """A model on trial that cannot be loaded is given up on the spot."""
+    if trial is None:
+        return open_classifier(config)
+    trial.start()
+    try:
+        return open_classifier(config)
+    except Exception as error:  # a runtime's own word, too
+        if not trial.fails(str(error)):
+            raise
+        return open_classifier(config)
+
+
+def use_classifier(
+    classifier: Classifier, *, outlet: Outlet, broker: Broker | None, detector: Detector, trial: TrialWatch | None
+) -> None:
     """From now on events name this model, and so does ``.../info``."""
     outlet.writer.model = classifier.model
+    if trial:
+        trial.serve(classifier, outlet)
     if broker:
         broker.retain(info_notice(broker.base_topic, info(detector, classifier)))
 

@@ -60,6 +60,7 @@ class Facts:
     outbox, last_ack_s: None where there is no broker to feed; ``last_ack_s`` also where it never acknowledged anything.
     model: the bundle's tag. temperature_c: of the SoC. throttled, temperature_c: None where the board does not tell.
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
+    trial: of the latest new model, as ``edge.models.trial.standing`` tells it; None where there was none.
     is_hot: fewer frames are looked at for it. is_reload_refused: the configuration in force is not the one in the file.
     """
 
@@ -74,6 +75,7 @@ class Facts:
     clock: ClockState
     rss_mb: float
     uptime_s: float
+    trial: dict[str, Any] | None = None
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -133,6 +135,7 @@ def as_object(health: Health) -> dict[str, Any]:
         "clock": facts.clock,
         "rss_mb": round(facts.rss_mb, 1),
         "uptime_s": round(facts.uptime_s),
+        "trial": facts.trial,
     }
 
 

@@ -50,17 +50,21 @@ class Reloader:
     """The configuration in force, and how to get at the one in the file.
 
     reread: as the run was started, command line and all. use: is told of the classifier that judges from now on.
-    is_refused: the last attempt found something that cannot be used, and what was in force before still is.
+    refusal: why the last attempt found nothing that can be used, and what was in force before still is; else None.
     """
 
     def __init__(
         self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Classifier], None]
     ) -> None:
-        self.is_refused = False
+        self.refusal: str | None = None
         self._config = config
         self._reread = reread
         self._pipeline = pipeline
         self._use = use
+
+    @property
+    def is_refused(self) -> bool:
+        return self.refusal is not None
 
     def reload(self) -> None:
         """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused."""
@@ -69,14 +73,16 @@ class Reloader:
             classifier = open_classifier(config)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
-            self.is_refused = True
+            self.refusal = str(error)
             log.error("reload: refused, what was in force before still is: %s", error)
             return
-        except Exception:  # a runtime's own word for a model that it cannot take; people are in front of the camera
-            self.is_refused = True
+        except (
+            Exception
+        ) as error:  # a runtime's own word for a model that it cannot take; people are in front of the camera
+            self.refusal = f"{type(error).__name__}: {error}"
             log.exception("reload: refused, what was in force before still is")
             return
-        self.is_refused = False
+        self.refusal = None
         self._pipeline.use(classifier, new_rules, min_face_px(config))
         self._use(classifier)
         log.info("reload: done, model %s", classifier.model)

@@ -1,4 +1,7 @@
-"""The status file: the health object plus ``seq``, for whoever is logged in at the board (``edge status``)."""
+"""The status file: the health object plus ``seq``, for whoever is logged in at the board (``edge status``).
+
+And ``models``: the folder whose active model the daemon serves, null where it is told its model otherwise.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import Any, Final
 
 from edge.errors import Refused, Unavailable
 from edge.health import REASONS, Facts, encode
+from edge.models.trial import in_words
 from edge.places import SYSTEM_RUNTIME, runtime_dir
 
 log = logging.getLogger(__name__)
@@ -23,7 +27,8 @@ EVERY_S: Final = 5.0
 STALE_S: Final = 60.0  # opening a camera, the longest of what the daemon's loop does, takes 20 s
 
 
-KEYS: Final = frozenset(("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith("is_"))))
+OURS: Final = ("seq", "models")
+KEYS: Final = frozenset(("status", "reasons", *OURS, *(f.name for f in fields(Facts) if not f.name.startswith("is_"))))
 
 
 class StatusFile:
@@ -107,6 +112,7 @@ def table(status: dict[str, Any]) -> str:
         "status": status["status"],
         "camera": f"{status['camera']}, {status['fps']} frames/s, {seen}",
         "model": status["model"],
+        "trial": "none yet" if status["trial"] is None else in_words(status["trial"]),
         "broker": "none" if status["outbox"] is None else ago("acknowledged", status["last_ack_s"], "not reached yet"),
         "outbox": outbox(status["outbox"]),
         "last event": f"number {status['seq']}",
