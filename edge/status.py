@@ -112,7 +112,7 @@ def table(status: dict[str, Any]) -> str:
         "status": status["status"],
         "camera": f"{status['camera']}, {status['fps']} frames/s, {seen}",
         "model": status["model"],
-        "trial": "none yet" if status["trial"] is None else in_words(status["trial"]),
+        **({} if status["trial"] is None else {"trial": in_words(status["trial"])}),
         "broker": "none" if status["outbox"] is None else ago("acknowledged", status["last_ack_s"], "not reached yet"),
         "outbox": outbox(status["outbox"]),
         "last event": f"number {status['seq']}",

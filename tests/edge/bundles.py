@@ -75,11 +75,11 @@ def make_bundle(folder: Path, contents: Mapping[str, bytes] | None = None, **cha
     return folder
 
 
-def looping_bundle(folder: Path, name: str, model: bytes) -> Path:
+def looping_bundle(folder: Path, name: str, model: bytes, contents: Mapping[str, bytes] | None = None) -> Path:
     """Around a model of ``tests.make_tiny_models.looping``: its self-test passes, as its golden crops are plain."""
     flat = {"scale": 0.0, "zero_point": 0}
     inputs = [{"file": file, "label": "no_mask", "p_mask": 1 / 3} for file, *_ in GOLDEN]
-    held = {"model.tflite": model, "golden/expected.json": json.dumps({"inputs": inputs}).encode()}
+    held = {"model.tflite": model, "golden/expected.json": json.dumps({"inputs": inputs}).encode(), **(contents or {})}
     return make_bundle(folder, held, name=name, input={**INPUT, **flat}, output={**OUTPUT, **flat})
 
 

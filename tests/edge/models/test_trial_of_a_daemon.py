@@ -1,9 +1,8 @@
-"""A new model at a real door: a daemon as systemd runs it, a clip that goes on, and the commands as a user types them."""
+"""A new model at a real door: a daemon as systemd runs it, a clip that goes on, and the commands as users type them."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -123,6 +122,7 @@ def test_a_model_that_stalls_the_daemon_is_given_up_at_its_restart(
     assert status(door)["trial"]["state"] == "rolled_back"
 
 
+@pytest.mark.slow
 def test_a_slow_model_is_given_up_without_a_restart(tmp_path: Path, door: Door, service: Service) -> None:
     first = door.store.active()
     tag = install(looping_bundle(tmp_path / "slow", "slow", SLOW_MODEL), door.store, test=untested)
@@ -144,6 +144,7 @@ def test_a_model_that_was_damaged_on_the_card_never_gets_to_work(tmp_path: Path,
     assert service.deaths == []
 
 
+@pytest.mark.slow
 def test_two_deaths_of_the_daemon_end_a_trial_and_one_does_not(tmp_path: Path, door: Door, service: Service) -> None:
     first = door.store.active()
     tag = install(make_bundle(tmp_path / "second", name="second"), door.store, test=untested)
@@ -166,6 +167,7 @@ def test_a_trial_ended_by_hand_puts_the_old_model_to_work(tmp_path: Path, door: 
     assert (status(door)["model"], trial(door.store).why) == (first, "by hand, with 'edge model rollback'")
 
 
+@pytest.mark.slow
 def test_a_daemon_that_was_given_its_model_is_not_claimed_to_use_another(
     tmp_path: Path, door: Door, service: Service
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_daemon_that_was_given_its_model_is_not_claimed_to_use_another(
     assert door.store.active() != tag
 
 
+@pytest.mark.slow
 def test_a_daemon_that_never_takes_it_up_is_told_of_and_nothing_is_claimed(
     tmp_path: Path, door: Door, service: Service
 ) -> None:
