@@ -121,8 +121,8 @@ class Signers:
 
     def sign(self, bundle: Path, name: str, namespace: str = "mask-edge-bundle") -> Path:
         (bundle / "bundle.json.sig").unlink(missing_ok=True)
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", self.key(name), "-n", namespace, bundle / "bundle.json"]
-        subprocess.run(command, check=True, capture_output=True)
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self.key(name)), "-n", namespace]
+        subprocess.run([*command, str(bundle / "bundle.json")], check=True, capture_output=True)
         return bundle
 
     def allow(self, *lines: str) -> None:
@@ -195,7 +195,8 @@ def test_a_signature_that_came_later_is_taken_to_the_bundle_that_is_here(
 @pytest.mark.parametrize("clock", ["-1y", "+1y"])
 def test_a_clock_one_year_off_changes_nothing(signers: Signers, store: Store, good: Path, clock: str) -> None:
     signers.allow("release")
-    command = ["faketime", "-f", clock, sys.executable, "-m", "edge", "model", "install", signers.sign(good, "release")]
+    signed = str(signers.sign(good, "release"))
+    command = ["faketime", "-f", clock, sys.executable, "-m", "edge", "model", "install", signed]
     done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, store.tags()[0]), done.stderr
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ import pytest
 
 from edge.bundle import verify_bundle
 from edge.errors import Busy, DataError, DiskError, InputMissing
-from edge.models import store as store_module
 from edge.models.activate import Door, activate, rollback
 from edge.models.install import install
 from edge.models.store import Store, locked
@@ -100,7 +100,7 @@ def test_without_room_nothing_is_copied_and_the_message_says_how_much_is_needed(
     class Usage(NamedTuple):
         free: int
 
-    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _folder: Usage(16 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: Usage(16 << 20))
     with pytest.raises(DiskError, match=r"has 16.0 MiB free; 0.0 are needed, and 16.0 stay free for events: make room"):
         put(store, bundle("one"))
     assert store.tags() == []
@@ -123,9 +123,9 @@ def test_a_clock_that_was_a_year_ahead_does_not_make_the_next_one_the_oldest(
     store: Store, bundle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     year_ns = 365 * 86_400 * 10**9
-    ahead = [store_module.time.time_ns() + year_ns]
+    ahead = [time.time_ns() + year_ns]
     with monkeypatch.context() as patch:
-        patch.setattr(store_module.time, "time_ns", lambda: ahead[0])
+        patch.setattr(time, "time_ns", lambda: ahead[0])
         early = [put(store, bundle(f"b{n}"), keep=2) for n in range(2)]
     late = [put(store, bundle(f"c{n}"), keep=2) for n in range(2)]
     assert store.tags() == list(reversed(late))

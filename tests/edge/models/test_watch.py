@@ -115,7 +115,7 @@ def test_time_without_a_camera_is_no_time_on_trial(daemon: Daemon) -> None:
 
 def test_without_a_trial_it_is_kept_as_soon_as_it_is_at_work(daemon: Daemon) -> None:
     daemon.activate(window_s=0)
-    assert daemon.trial.state == "on_trial"
+    assert daemon.trial.is_open
     daemon.serves.reads = 1
     daemon.work(1)
     assert daemon.trial.state == "kept"
