@@ -26,6 +26,9 @@ setup: $(VENV)/.all  ## the whole .venv: edge, trainer, tests; and the model fil
 test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores)
 	@scripts/need ffmpeg ffmpeg
 	@scripts/need openssl openssl
+	@scripts/need --optional ssh-keygen openssh-client
+	@scripts/need --optional strace strace
+	@scripts/need --optional faketime faketime
 	$(BIN)/python -m pytest tests
 
 test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door (Python 3.13; 500 MB outside the tree)

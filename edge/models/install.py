@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from edge.bundle import MANIFEST, SIGNATURE, load_bundle, read_manifest_bytes, verify_bundle
-from edge.errors import DataError, EdgeError
+from edge.errors import DataError, EdgeError, Refused
 from edge.models.durable import make_folder, write_file
 from edge.models.selftest import self_test
 from edge.models.signing import Signed, check_signature
@@ -45,7 +45,7 @@ def install(source: Path | IO[bytes], store: Store, keep: int = KEEP, test: Test
     with store.changing():
         store.settle()
         if isinstance(source, Path):
-            tag = verify_bundle(source)[1]
+            tag = readable(source)
             if is_here(source, store, tag):
                 return tag
         with staged(store, source if isinstance(source, Path) else Path("-")) as staging:
@@ -57,6 +57,17 @@ def install(source: Path | IO[bytes], store: Store, keep: int = KEEP, test: Test
             store.admit(staging, tag)
         store.prune(keep, tag)
         return tag
+
+
+def readable(source: Path) -> str:
+    """The tag of a bundle whose files are as listed. Raises Refused with the way around: root's own home, mostly."""
+    try:
+        return verify_bundle(source)[1]
+    except PermissionError as error:
+        raise Refused(
+            f"{source} may not be read by the user that models are installed as: use "
+            f"'tar -C {source} -c . | edge model install -'"
+        ) from error
 
 
 def is_here(source: Path, store: Store, tag: str) -> bool:

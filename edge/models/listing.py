@@ -58,9 +58,11 @@ def look_at(tag: str | None, path: Path, state: str, is_on_trial: bool) -> Liste
             raise DataError(f"bundle {path} is {found.tag}: install it under its own name")
         is_usable = True
         signed = check_signature(path) if path != shipped() else Signed("unchecked")
-    except EdgeError as error:
+    except DataError as error:
         why = str(error)
         signed = Signed("refused") if is_usable else signed
+    except EdgeError as error:  # this user, or this machine, cannot tell
+        why = str(error)
     return Listed(tag or path.name, str(path), state, is_on_trial, is_usable, signed.state, signed.signer, why)
 
 
