@@ -168,7 +168,7 @@ def add_changes(actions: Any) -> None:
     back.set_defaults(act=act_model_rollback)
     for parser in (activate, back):
         parser.add_argument(
-            "--wait", type=seconds, default=120.0, metavar="S", help="seconds for it to come to work (default: 120)"
+            "--wait", type=patience, default=120.0, metavar="S", help="seconds for it to come to work (default: 120)"
         )
         parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
         parser.add_argument("--json", action="store_true", help="one JSON object (docs/deploy.md)")
@@ -186,6 +186,14 @@ def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 600:
         raise argparse.ArgumentTypeError(f"must be 0-600 seconds, is {text}")
+    return value
+
+
+def patience(text: str) -> float:
+    """Below five seconds every model would be late."""
+    value = float(text)
+    if not 5 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"must be 5-600 seconds, is {text}")
     return value
 
 

@@ -137,9 +137,9 @@ class Attendant:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, broken: object, *_: object) -> None:
+    def __exit__(self, broken: type[BaseException] | None, *_: object) -> None:
         self._notifier.stopping()
-        if self._trial and broken is None:
+        if self._trial and (broken is None or issubclass(broken, EdgeError)):  # a camera, a disk: no fault of the model
             self._trial.stop()
         self._status_file.remove()
 

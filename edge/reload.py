@@ -76,9 +76,7 @@ class Reloader:
             self.refusal = str(error)
             log.error("reload: refused, what was in force before still is: %s", error)
             return
-        except (
-            Exception
-        ) as error:  # a runtime's own word for a model that it cannot take; people are in front of the camera
+        except Exception as error:  # a runtime's own word for a model it cannot take; people are in front of the camera
             self.refusal = f"{type(error).__name__}: {error}"
             log.exception("reload: refused, what was in force before still is")
             return

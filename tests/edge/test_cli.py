@@ -118,6 +118,7 @@ def test_every_command_tells_the_version(capsys: Captured, words: list[str]) -> 
         (["classify"], "the following arguments are required: IMAGE: see 'edge classify --help'"),
         (["model"], "the following arguments are required: ACTION"),
         (["model", "activate", "a@0123456789ab", "--trial", "-1"], "argument --trial: must be 0-1440 minutes, is -1"),
+        (["model", "rollback", "--wait", "0"], "argument --wait: must be 5-600 seconds, is 0"),
         (["model", "install", "a", "--keep", "0"], "argument --keep: must be 1-1000, is 0"),
         (["model", "fetch", "retinaface"], "'retinaface' is no listed model file: one of yunet, centerface"),
     ],

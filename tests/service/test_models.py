@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.edge.bundles import ENDLESS_MODEL, looping_bundle
-from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening
+from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, up
 from tests.service.rootfs import ROOT, missing
 
 WHY_NOT = missing()
@@ -98,3 +102,30 @@ def test_a_user_of_no_rights_changes_nothing(machine: Machine) -> None:
     said = machine.run(*nobody, "sh", "-c", "STATE_DIRECTORY=/var/lib/mask-edge edge model rollback 2>&1; echo $?")
     assert said.endswith("77"), said
     assert Path(f"{machine.root}/var/lib/mask-edge/models/trial.json").exists()
+
+
+def test_power_cuts_within_the_trial_are_no_failed_starts(machine: Machine, tmp_path: Path) -> None:
+    """kill -9 of the whole container, three times; the page cache survives that, which test_order_on_disk is for."""
+    tag = machine.run("edge", "model", "install", "/srv/second")
+    machine.run("edge", "model", "activate", tag)
+    os.kill(machine.leader, signal.SIGKILL)
+    for cut in range(3):
+        with booted_again(machine.root, tmp_path / str(cut)) as again:
+            again.run("systemctl", "start", UNIT)
+            soon(again, lambda again=again: status(again)["trial"]["at_work"], "at work")  # type: ignore[misc]
+            trial = status(again)["trial"]
+            assert (trial["model"], trial["state"], trial["restarts"]) == (tag, "on_trial", 0)
+            os.kill(again.leader, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def booted_again(root: Path, console: Path) -> Iterator[Machine]:
+    """The same disk after the power came back."""
+    argv = ("systemd-nspawn", "--quiet", "-D", str(root), "-b", "--private-network", "--register=no", "--keep-unit")
+    with console.open("wb") as log:
+        nspawn = subprocess.Popen([*argv, "--link-journal=no"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield up(root, nspawn, console)
+        finally:
+            nspawn.kill()
+            nspawn.wait()
