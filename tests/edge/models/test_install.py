@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.errors import DataError, InputMissing, Refused
+from edge.errors import DataError, InputMissing, Refused, Unavailable
 from edge.models.install import install, verify
 from edge.models.selftest import self_test
 from edge.models.signing import allowed_signers
@@ -199,6 +199,17 @@ def test_a_clock_one_year_off_changes_nothing(signers: Signers, store: Store, go
     command = ["faketime", "-f", clock, sys.executable, "-m", "edge", "model", "install", signed]
     done = subprocess.run(command, cwd=PACKAGE.parent, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, store.tags()[0]), done.stderr
+
+
+@needs_ssh_keygen
+def test_without_ssh_keygen_nothing_that_must_be_signed_is_believed(
+    signers: Signers, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signers.allow("release")
+    signers.sign(good, "release")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Unavailable, match="ssh-keygen is not here, and signatures need it: apt install openssh-client"):
+        verify(good)
 
 
 def test_who_may_not_read_the_list_is_not_told_that_there_is_none(
