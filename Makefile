@@ -12,7 +12,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
-.PHONY: help demo setup test test-faults test-homeassistant test-service check acceptance bench clean
+.PHONY: help demo setup test test-faults test-homeassistant test-service trace check acceptance bench clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -26,7 +26,9 @@ setup: $(VENV)/.all  ## the whole .venv: edge, trainer, tests; and the model fil
 test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores)
 	@scripts/need ffmpeg ffmpeg
 	@scripts/need openssl openssl
+	@scripts/need --optional ssh-keygen openssh-client
 	@scripts/need --optional strace strace
+	@scripts/need --optional faketime faketime
 	$(BIN)/python -m pytest tests
 
 test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door (Python 3.13; 500 MB outside the tree)
@@ -40,6 +42,10 @@ test-service: setup  ## the unit under a real systemd, in a container (root; kee
 	@scripts/need --optional systemd-nspawn systemd-container
 	@scripts/need --optional ffmpeg ffmpeg
 	$(BIN)/python -m pytest tests/service -m service -rs
+
+trace: setup  ## the system calls by which a model is installed and made active, in their order (strace)
+	@scripts/need --optional strace strace
+	$(BIN)/python -m pytest tests/edge/models/test_order_on_disk.py -s
 
 check: $(VENV)/.all  ## lint, format, types
 	$(BIN)/ruff check .

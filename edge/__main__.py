@@ -12,13 +12,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
 from edge.errors import DiskError, EdgeError, Refused, UsageError
 from edge.journal import asks, is_journal, set_up_logging
 from edge.passwords import masked
+
+if TYPE_CHECKING:
+    from edge.models.activate import Door, Outcome
 
 EXIT_OUR_FAULT: Final = 70
 EXIT_INTERRUPTED: Final = 130
@@ -111,11 +114,15 @@ def add_check(commands: Any) -> None:
 
 
 def add_model(commands: Any) -> None:
-    example = "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model verify FOLDER"
+    example = (
+        "examples:\n  edge model list\n  edge model fetch yunet --from ~/downloads\n  edge model install FOLDER\n"
+        "  edge model activate NAME@SHA12"
+    )
     parser = commands.add_parser("model", help="models on this machine", epilog=example)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     about = "bundles and model files of others, and whether they are here"
     listing = actions.add_parser("list", help=about, description=about, epilog="example:\n  edge model list")
+    listing.add_argument("--json", action="store_true", help="one JSON object (docs/deploy.md)")
     listing.set_defaults(act=act_model_list)
     about = "bring model files of others to this machine, checked"
     example = "example:\n  edge model fetch yunet --from ~/downloads"
@@ -124,11 +131,41 @@ def add_model(commands: Any) -> None:
     fetch.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="look in this folder first")
     fetch.add_argument("--quiet", action="store_true", help="say only what went wrong")
     fetch.set_defaults(act=act_model_fetch)
-    about = "check a bundle, then run its golden inputs"
+    about = "check a bundle and its signature, then run its golden inputs in a process of their own"
     example = "example:\n  edge model verify models/mask-mnv2"
     verify = actions.add_parser("verify", help=about, description=about, epilog=example)
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.set_defaults(act=act_model_verify)
+    add_changes(actions)
+
+
+def add_changes(actions: Any) -> None:
+    """What changes the models folder."""
+    about = "verify a bundle and copy it to this machine; it does not take effect. Prints NAME@SHA12"
+    example = "examples:\n  edge model install models/mask-mnv2\n  tar -C BUNDLE -c . | ssh door edge model install -"
+    install = actions.add_parser("install", help="verify a bundle and copy it", description=about, epilog=example)
+    install.add_argument("bundle", metavar="BUNDLE", help="a folder; - is a tar stream on stdin")
+    install.add_argument(
+        "--keep", type=count, default=5, metavar="N", help="bundles that stay, the latest (default: 5)"
+    )
+    install.set_defaults(act=act_model_install)
+    about = "make an installed model the active one, and wait until the daemon has it at work"
+    example = "example:\n  edge model activate mask-mnv2@3f9ac2d1e0b7 --trial 10"
+    activate = actions.add_parser("activate", help=about, description=about, epilog=example)
+    activate.add_argument("model", metavar="NAME@SHA12")
+    activate.add_argument(
+        "--trial", type=minutes, default=10.0, metavar="MIN", help="minutes until it is kept (default: 10; 0: at once)"
+    )
+    activate.set_defaults(act=act_model_activate)
+    about = "go back to the previous model; ends a trial"
+    back = actions.add_parser("rollback", help=about, description=about, epilog="example:\n  edge model rollback")
+    back.set_defaults(act=act_model_rollback)
+    for parser in (activate, back):
+        parser.add_argument(
+            "--wait", type=patience, default=120.0, metavar="S", help="seconds for it to come to work (default: 120)"
+        )
+        parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
+        parser.add_argument("--json", action="store_true", help="one JSON object (docs/deploy.md)")
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +194,28 @@ def seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 600:
         raise argparse.ArgumentTypeError(f"must be 0-600 seconds, is {text}")
+    return value
+
+
+def patience(text: str) -> float:
+    """Below five seconds every model would be late."""
+    value = float(text)
+    if not 5 <= value <= 600:
+        raise argparse.ArgumentTypeError(f"must be 5-600 seconds, is {text}")
+    return value
+
+
+def minutes(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1440:
+        raise argparse.ArgumentTypeError(f"must be 0-1440 minutes, is {text}")
+    return value
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be 1-1000, is {text}")
     return value
 
 
@@ -235,19 +294,15 @@ def act_check(args: argparse.Namespace) -> int:
     return worst(findings)
 
 
-def act_model_list(_args: argparse.Namespace) -> int:
-    from edge.bundle import load_bundle
-    from edge.places import default_bundle
-    from edge.third_party import listed, presence
+def act_model_list(args: argparse.Namespace) -> int:
+    from edge.models.listing import as_object, as_rows
+    from edge.models.store import this_store
 
-    path = None
-    try:
-        path = default_bundle()
-        print(f"{load_bundle(path).tag}\tclassifier\tin use\t{path}")
-    except EdgeError as error:
-        print(f"{path.name if path else 'active'}\tclassifier\tnot usable: {error}\t{path or ''}")
-    for name, item in listed().items():
-        print(f"{name}\tdetector\t{presence(name)}\t{item.what}")
+    if args.json:
+        print(json.dumps(as_object(this_store())))
+    else:
+        for row in as_rows(this_store()):
+            print(row)
     return 0
 
 
@@ -273,9 +328,53 @@ def act_model_fetch(args: argparse.Namespace) -> int:
 
 
 def act_model_verify(args: argparse.Namespace) -> int:
-    from edge.golden import check_golden
+    from edge.models.install import verify
 
-    print(check_golden(args.bundle))
+    verified = verify(args.bundle)
+    print(f"{verified.said}; {verified.signed.in_words()}")
+    return 0
+
+
+def act_model_install(args: argparse.Namespace) -> int:
+    from edge.models.install import install
+    from edge.models.owner import act_as_owner
+    from edge.models.store import this_store
+
+    store = this_store()
+    act_as_owner(store.folder)
+    print(install(sys.stdin.buffer if args.bundle == "-" else Path(args.bundle), store, args.keep))
+    return 0
+
+
+def act_model_activate(args: argparse.Namespace) -> int:
+    from edge.models.activate import activate
+
+    return say_outcome(args, args.model, lambda door: activate(args.model, door, args.trial * 60, args.wait))
+
+
+def act_model_rollback(args: argparse.Namespace) -> int:
+    from edge.models.activate import rollback
+
+    return say_outcome(args, None, lambda door: rollback(door, args.wait))
+
+
+def say_outcome(args: argparse.Namespace, model: str | None, change: Callable[[Door], Outcome]) -> int:
+    from edge.models.activate import Door, as_object, failure
+    from edge.models.owner import act_as_owner
+    from edge.models.store import this_store
+    from edge.status import places
+
+    store = this_store()
+    act_as_owner(store.folder)
+    try:
+        outcome = change(Door(store, places(), load_config(args.config).classifier.bundle))
+    except EdgeError as error:
+        if args.json:
+            print(json.dumps(failure(model, error)))
+        raise
+    words = {"at_work": "is at work", "next_start": "is active"}
+    note = f": {outcome.note}" if outcome.note else ""
+    print(json.dumps(as_object(outcome)) if args.json else f"{outcome.model} {words[outcome.state]}{note}")
     return 0
 
 

@@ -65,6 +65,7 @@ class Accelerated:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.model, self.threshold = bundle.tag, bundle.threshold
+        self.reads = 0
         self._bundle = bundle
         self._compiled = compiled
         self._policy = policy
@@ -87,8 +88,19 @@ class Accelerated:
         now = self._on_tpu or self._cpu
         return now.runtime if now else "none: the Edge TPU is away"
 
+    @property
+    def latency_ms(self) -> float | None:
+        """Of what judges now."""
+        now = self._on_tpu or self._cpu
+        return now.latency_ms if now else None
+
     def read(self, image_bgr: ImageU8, box: Box) -> Reading | None:
         """As Classifier does. None, or the error, only where nothing but an Edge TPU may judge and it is away."""
+        reading = self._read(image_bgr, box)
+        self.reads += reading is not None
+        return reading
+
+    def _read(self, image_bgr: ImageU8, box: Box) -> Reading | None:
         if self._on_tpu:
             try:
                 return self._on_tpu.read(image_bgr, box)

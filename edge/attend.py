@@ -30,6 +30,7 @@ from edge.health import (
 )
 from edge.heat import Heat
 from edge.journal import asks
+from edge.models.watch import TrialWatch
 from edge.notify import Notifier
 from edge.outbox import Outbox
 from edge.picture import PictureWatch
@@ -52,6 +53,8 @@ SETTLED_S: Final = 10.0  # after a change: figures such as fps follow it by as m
 EXPIRY_S: Final = 90  # three of them: what is older is not the state any more
 THROTTLED_S: Final = 30.0  # asking a Raspberry Pi's firmware takes a process
 REOPEN_FROZEN_S: Final = 60.0
+COMPARED: Final = 5  # looks at one picture by the model that goes, for the one that comes to be measured by
+FLOWING_S: Final = 5.0  # frames no older than this: the camera gives some
 
 
 class PictureFrozen(SourceLost):
@@ -91,6 +94,7 @@ class Attendant:
     picture, drift: None for files, whose pictures are nobody's fault. heat: None where frames must not be left out.
     deadline_s: how long a frame may take, None for files. tend: looks after the accelerator, tells what is wrong.
     reopens: the camera is opened again when it raises SourceLost; then a frozen picture does so after a minute.
+    trial: where the daemon serves the model that is active on this machine; None where it is told which.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Attendant:
         notifier: Notifier | None = None,
         hangup: Hangup | None = None,
         reloader: Reloader | None = None,
+        trial: TrialWatch | None = None,
         clock: Clock | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -131,21 +136,26 @@ class Attendant:
         self._notifier = notifier or Notifier(self._clock.monotonic_s)
         self._hangup = hangup or Hangup()
         self._reloader = reloader
+        self._trial = trial
+        self._frame: Frame | None = None
         self._sleep = sleep
         self._progress = Progress()
         self._began_s = self._rested_s = self._opened_s = self._clock.monotonic_s()
         self._look_at_s = self._file_at_s = self._publish_at_s = self._throttled_at_s = 0.0
         self._throttled: Throttled | None = None
         self._reasons: tuple[str, ...] | None = None  # as last told
+        self._told_trial: object = None
         self._trouble = ""  # the camera's, as last logged
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, broken: type[BaseException] | None, *_: object) -> None:
         self._notifier.stopping()
         if self._drift:
             self._drift.close()
+        if self._trial and (broken is None or issubclass(broken, EdgeError)):  # a camera, a disk: no fault of the model
+            self._trial.stop()
         self._status_file.remove()
 
     # While the camera is open: called by ``run``.
@@ -160,6 +170,9 @@ class Attendant:
             self._begin(frame)
         self._progress.done(now_s)
         self._deadline.done(now_s, busy_s)
+        self._frame = frame
+        if self._trial and self._trial.wants_a_look():
+            self._pipeline.rehearse(frame)
         self.camera = self._picture.look(frame) if self._picture else "ok"
         if self._drift:
             self._drift.look(frame)
@@ -211,9 +224,12 @@ class Attendant:
         """Look at the facts once a second, tell what is new at once and the rest now and then."""
         self._reload_if_asked()
         now_s = self._clock.monotonic_s()
-        if self.camera is None or now_s < self._look_at_s:
+        if now_s < self._look_at_s:
             return
         self._look_at_s = now_s + LOOK_S
+        self._look_at_trial(now_s)
+        if self.camera is None:
+            return
         if self._drift:
             self._drift.tick()
         self._tell(judge(self._facts(self.camera, now_s)), now_s)
@@ -242,23 +258,37 @@ class Attendant:
             late_frames=self._deadline.late,
             is_late=self._deadline.is_missed(now_s),
             accelerator=self._tend(),
+            trial=self._trial.standing if self._trial else None,
             is_hot=self._heat is not None and self._heat.is_hot,
             is_reload_refused=self._reloader is not None and self._reloader.is_refused,
         )
 
     def _tell(self, health: Health, now_s: float) -> None:
-        is_news = health.reasons != self._reasons
+        trial = health.facts.trial and (health.facts.model, health.facts.trial["state"], health.facts.trial["at_work"])
+        is_news = (health.reasons, trial) != (self._reasons, self._told_trial)
         if is_news:
             tell_change(self._reasons or (), health.reasons)
-            self._reasons = health.reasons
+            self._reasons, self._told_trial = health.reasons, trial
         fields = as_object(health)
         if is_news or now_s >= self._file_at_s:
             self._file_at_s = now_s + EVERY_S
-            self._status_file.write({**fields, "seq": self._outlet.writer.written})
+            models = str(self._trial.store.folder) if self._trial else None
+            seq = self._outlet.writer.written
+            self._status_file.write({**fields, "seq": seq, "models": models})
             self._notifier.status(in_words(health))
         if self._broker and (is_news or now_s >= self._publish_at_s):
             self._publish_at_s = now_s + (SETTLED_S if is_news else PUBLISH_S)
             self._broker.retain(Notice(health_topic(self._broker.base_topic), encode(fields), EXPIRY_S))
+
+    def _look_at_trial(self, now_s: float) -> None:
+        """Every second: what a command changed and what the daemon has to undo both end in a reload."""
+        if self._trial is None:
+            return
+        age_s = self._progress.frame_age_s(now_s)
+        is_over = self._trial.look(has_frames=age_s is not None and age_s < FLOWING_S)
+        if self._trial.is_news() or is_over:
+            self._hangup.asked = True
+            self._reload_if_asked()
 
     def _reload_if_asked(self) -> None:
         if self._hangup.asked and self._reloader:
@@ -266,9 +296,18 @@ class Attendant:
             was_ready = self._notifier.is_ready
             if was_ready:
                 self._notifier.reloading()
+            if self._trial:
+                self._trial.before_reload(self._compare)
             self._reloader.reload()
+            if self._trial:
+                self._trial.after_reload(self._reloader.refusal)
             if was_ready:
                 self._notifier.ready()
+
+    def _compare(self) -> None:
+        if self._frame:
+            for _ in range(COMPARED):
+                self._pipeline.rehearse(self._frame)
 
     def _rest(self, busy_s: float) -> None:
         if self._heat and (rest_s := self._heat.rest_s(busy_s, self._clock.monotonic_s() - self._rested_s)) > 0:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import time
+from collections import deque
+from statistics import median
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +16,14 @@ from edge.interpreter import Interpreter, Tensor
 from edge.preprocess import crop_face
 from edge.records import INCORRECT, MASK, NO_MASK, AcceleratorTrouble, Box, ImageU8, Reading
 
+LATEST: Final = 200  # faces over which the latency is told
+
 
 class Judge(Protocol):
     """Who tells a mask: on this machine's CPU (``Classifier``), or wherever the policy has it (``Accelerated``).
 
     model: the bundle's tag, as events carry it. runtime: name and version of what runs it now. threshold: see Bundle.
+    reads: faces judged so far. latency_ms: of one of them, the median of the latest; None before the first.
     """
 
     @property
@@ -28,6 +34,12 @@ class Judge(Protocol):
 
     @property
     def threshold(self) -> float: ...
+
+    @property
+    def reads(self) -> int: ...
+
+    @property
+    def latency_ms(self) -> float | None: ...
 
     def read(self, image_bgr: ImageU8, box: Box) -> Reading | None:
         """Judge the face at ``box``; None where nothing is there to judge it."""
@@ -53,6 +65,7 @@ class Classifier:
 
     interpreter: that runs it; None takes ``model.tflite`` and the CPU, with so many threads.
     model: the bundle's tag, as events carry it. runtime: name and version of the TFLite runtime in use.
+    reads: faces judged so far.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1, interpreter: Runs | None = None) -> None:
@@ -62,10 +75,21 @@ class Classifier:
         check_tensor(bundle, "output", bundle.output, self._interpreter.output)
         self.model, self.runtime = bundle.tag, self._interpreter.runtime
         self.threshold = bundle.threshold
+        self.reads = 0
+        self._took_ms: deque[float] = deque(maxlen=LATEST)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Of one face, from the picture to the reading: the median of the latest; None before the first."""
+        return median(self._took_ms) if self._took_ms else None
 
     def read(self, image_bgr: ImageU8, box: Box) -> Reading:
         """Judge the face at ``box``. image_bgr: (height, width, 3) uint8; the box must touch it."""
-        return self.read_crop(crop_face(image_bgr, box, self._bundle.crop_margin, self._bundle.input.shape[1]))
+        began_s = time.perf_counter()
+        reading = self.read_crop(crop_face(image_bgr, box, self._bundle.crop_margin, self._bundle.input.shape[1]))
+        self._took_ms.append(1000 * (time.perf_counter() - began_s))
+        self.reads += 1
+        return reading
 
     def read_crop(self, crop_rgb: ImageU8) -> Reading:
         """Judge a crop of the model's own size, (side, side, 3) uint8 RGB."""

@@ -25,6 +25,8 @@ from edge.drift_watch import FILE as DRIFT_FILE
 from edge.drift_watch import DriftWatch
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
+from edge.models.store import this_store
+from edge.models.watch import TrialWatch
 from edge.notify import is_service, watchdog_s
 from edge.outbox import Limits, Outbox, open_outbox
 from edge.passwords import read_password
@@ -53,23 +55,34 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
     is_kept = is_service() and is_camera(config.camera.source)
     with stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
-        detector, classifier = open_detector(config), open_classifier(config, stays=is_kept)
+        detector, trial = open_detector(config), trial_watch(config)
+        classifier = first_classifier(config, trial, stays=is_kept)
         pipeline = build_pipeline(config, detector, classifier)
         settings = sink_settings(config, info(detector, classifier))
         first = nullcontext() if is_kept else open_camera(config, pace)
         with first as source, kept_events(config) as outbox:
             drift = drift_watch(config)
             outlet = Outlet(event_writer(config, classifier.model, outbox), witness=drift.count if drift else None)
+            if trial:
+                trial.serve(classifier, outlet)
             with closing(outlet, config.publish.drain_s):
                 # The broker first: what a file or a pipe has been given must be in the outbox already, or a power cut
                 # in between would give its number to another event.
                 for spec in sorted(config.publish.sinks, key=is_broker, reverse=True):
                     outlet.sinks.extend(open_sinks(spec, settings, outbox, state_dir()))
-                tell = partial(tell_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector)
+                tell = partial(tell_classifier, outlet=outlet, broker=broker_of(outlet), detector=detector, trial=trial)
                 in_use = InUse(classifier, tell)
                 reloader = Reloader(config, reread, pipeline, in_use.use)
                 attending = attendant(
-                    config, outbox, pipeline, outlet, drift, hangup=hangup, reloader=reloader, tend=in_use.tend
+                    config,
+                    outbox,
+                    pipeline,
+                    outlet,
+                    drift,
+                    hangup=hangup,
+                    reloader=reloader,
+                    tend=in_use.tend,
+                    trial=trial,
                 )
                 with in_use, attending:
                     watch = partial(
@@ -102,6 +115,7 @@ def attendant(
     hangup: Hangup,
     reloader: Reloader,
     tend: Callable[[], AcceleratorTrouble | None],
+    trial: TrialWatch | None,
 ) -> Attendant:
     """Pictures and time are looked at, and frames left out for heat, where there is a camera; a file is taken as it
     is."""
@@ -121,6 +135,7 @@ def attendant(
         status_file=StatusFile(runtime_dir()),
         hangup=hangup,
         reloader=reloader,
+        trial=trial,
     )
 
 
@@ -166,9 +181,31 @@ class InUse:
         self._tell(self._judge)
 
 
-def tell_classifier(classifier: Judge, *, outlet: Outlet, broker: Broker | None, detector: Detector) -> None:
+def trial_watch(config: Config) -> TrialWatch | None:
+    """For a service whose model is the active one of this machine: nobody else's life says anything of that model."""
+    return TrialWatch(this_store()) if is_service() and not config.classifier.bundle else None
+
+
+def first_classifier(config: Config, trial: TrialWatch | None, *, stays: bool) -> Judge:
+    """A model on trial that cannot be loaded is given up on the spot."""
+    if trial is None:
+        return open_classifier(config, stays=stays)
+    trial.start()
+    try:
+        return open_classifier(config, stays=stays)
+    except Exception as error:  # a runtime's own word, too
+        if not trial.fails(str(error)):
+            raise
+        return open_classifier(config, stays=stays)
+
+
+def tell_classifier(
+    classifier: Judge, *, outlet: Outlet, broker: Broker | None, detector: Detector, trial: TrialWatch | None
+) -> None:
     """From now on events name this model, and ``.../info`` that and what runs it."""
     outlet.writer.model = classifier.model
+    if trial:
+        trial.serve(classifier, outlet)
     if broker:
         broker.retain(info_notice(broker.base_topic, info(detector, classifier)))
 

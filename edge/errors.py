@@ -8,6 +8,7 @@ EdgeError                   something the user can mend; carries its exit code (
 ├── OutputError       73    an output cannot be created
 ├── DiskError         74    writing failed, most often a full disk              (also OSError)
 ├── Undelivered       75    events are left to be sent: try again later
+├── Busy              75    somebody else is at it: try again later
 ├── Refused           77    a login or a permission
 └── ConfigError       78    the configuration                                   (also ValueError)
 
@@ -57,6 +58,10 @@ class DiskError(EdgeError, OSError):
 
 
 class Undelivered(EdgeError):
+    exit_code = 75
+
+
+class Busy(EdgeError):
     exit_code = 75
 
 

@@ -73,6 +73,7 @@ class Facts:
     clock: may the wall clock be believed? rss_mb: resident memory, MiB. uptime_s: of this process.
     broker_reasons: reasons of ``REASONS`` that the broker gives.
     drift: the door's last days; None where they are not watched.
+    trial: of the latest new model, as ``edge.models.trial.standing`` tells it; None where there was none.
     late_frames: how many took longer than they may; is_late: one of the last minute did. accelerator: what is wrong
     with it, as far as the policy minds. is_hot: fewer frames are looked at for it. is_reload_refused: the configuration
     in force is not the one in the file.
@@ -94,6 +95,7 @@ class Facts:
     late_frames: int = 0
     is_late: bool = False
     accelerator: AcceleratorTrouble | None = None
+    trial: dict[str, Any] | None = None
     is_hot: bool = False
     is_reload_refused: bool = False
 
@@ -159,6 +161,7 @@ def as_object(health: Health) -> dict[str, Any]:
         "rss_mb": round(facts.rss_mb, 1),
         "uptime_s": round(facts.uptime_s),
         "drift": None if facts.drift is None else drift_object(facts.drift),
+        "trial": facts.trial,
     }
 
 

@@ -35,6 +35,8 @@ ACTIONS: Final[dict[str, str]] = {
     "events_lost": "6080bc4df1d24a81a49129d62ad6aa83",
     "events_dropped": "e596b4c587b54bddb88c969d48688653",
     "reload_refused": "c71701829a7c4f5ba3708b9592a68b38",
+    "model_given_up": "b4ca925badd3497cad271e8e55a451dd",
+    "trial_unwritten": "49c798d611914037a22e765f0b15428b",
     "restart_needed": "8d52d092cd9749be8d039e5a23964560",
     "status_unwritten": "5b0a659586d2464e8f715bc0f20e3ec6",
     "ended": "07ff9af5935948a9ae61cff9386244d0",

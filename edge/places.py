@@ -50,6 +50,12 @@ def runtime_dir() -> Path | None:
     return Path(home) / "mask-edge" if home else None
 
 
+def config_dir() -> Path:
+    """systemd's configuration folder where it is set, else the system's."""
+    given = os.environ.get("CONFIGURATION_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else SYSTEM_CONFIG.parent
+
+
 def third_party_dirs() -> tuple[Path, ...]:
     """Where fetched model files are looked for; the first is where they are put."""
     root = checkout()

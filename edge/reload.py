@@ -53,17 +53,21 @@ class Reloader:
 
     reread: as the run was started, command line and all. use: is told of the classifier that judges from now on, and
     closes the one before: an Edge TPU is given to one process at a time, so the new one starts without it.
-    is_refused: the last attempt found something that cannot be used, and what was in force before still is.
+    refusal: why the last attempt found nothing that can be used, and what was in force before still is; else None.
     """
 
     def __init__(
         self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Judge], None]
     ) -> None:
-        self.is_refused = False
+        self.refusal: str | None = None
         self._config = config
         self._reread = reread
         self._pipeline = pipeline
         self._use = use
+
+    @property
+    def is_refused(self) -> bool:
+        return self.refusal is not None
 
     def reload(self) -> None:
         """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused."""
@@ -72,14 +76,14 @@ class Reloader:
             classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
-            self.is_refused = True
+            self.refusal = str(error)
             log.error(REFUSED + ": %s", error, extra=asks("reload_refused"))
             return
-        except Exception:  # a runtime's own word for a model that it cannot take; people are in front of the camera
-            self.is_refused = True
+        except Exception as error:  # a runtime's own word for a model it cannot take; people are in front of the camera
+            self.refusal = f"{type(error).__name__}: {error}"
             log.exception(REFUSED, extra=asks("reload_refused"))
             return
-        self.is_refused = False
+        self.refusal = None
         self._pipeline.use(classifier, new_rules, min_face_px(config))
         self._use(classifier)
         log.info("reload: done, model %s", classifier.model)

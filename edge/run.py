@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from edge.errors import EdgeError
 from edge.events import Event, EventWriter, encode
 from edge.pipeline import Pipeline, Told
-from edge.records import Frame, ImageU8
+from edge.records import UNCERTAIN, Frame, ImageU8
 from edge.sinks import PictureSink, Sink
 from edge.sources import NotYetDue, Source, SourceLost, SourceStalled
 
@@ -58,6 +58,7 @@ class Outlet:
 
     failures: what sinks raised; a sink that failed is given nothing more, the others still are.
     witness: is told of every event, for what the door keeps of itself.
+    decided: persons so far, of whom ``uncertain`` were told as that.
     """
 
     writer: EventWriter
@@ -65,13 +66,16 @@ class Outlet:
     failures: list[EdgeError] = field(default_factory=list)
     decided: int = 0
     witness: Callable[[Event], None] | None = None
+    uncertain: int = 0
     _failed: list[Sink] = field(default_factory=list)
 
     def publish(self, told: Iterable[Told]) -> None:
         for one in told:
             event = self.writer.write(one.verdict, box=one.box, frame=one.frame, t_s=one.t_s, utc_s=one.utc_s)
             payload = encode(event)
-            self.decided += event.type == "decided"
+            if event.type == "decided":
+                self.decided += 1
+                self.uncertain += event.label == UNCERTAIN
             if self.witness:
                 self.witness(event)
             if one.face_bgr is not None:

@@ -1,4 +1,7 @@
-"""The status file: the health object plus ``seq``, for whoever is logged in at the board (``edge status``)."""
+"""The status file: the health object plus ``seq``, for whoever is logged in at the board (``edge status``).
+
+And ``models``: the folder whose active model the daemon serves, null where it is told its model otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from edge.errors import Refused, Unavailable
 from edge.health import REASONS, Facts, encode
 from edge.journal import asks
 from edge.living import Process, is_alive, this_process
+from edge.models.trial import in_words
 from edge.places import SYSTEM_RUNTIME, runtime_dir
 
 log = logging.getLogger(__name__)
@@ -26,8 +30,9 @@ EVERY_S: Final = 5.0
 FRESH_S: Final = 30.0  # opening a camera, the longest of what the daemon's loop does, takes 23 s
 
 NOT_TOLD: Final = ("is_", "broker_reasons", "accelerator")  # fields of ``Facts`` that stand in ``reasons`` only
+OURS: Final = ("seq", "models")
 KEYS: Final = frozenset(
-    ("status", "reasons", "seq", *(f.name for f in fields(Facts) if not f.name.startswith(NOT_TOLD)))
+    ("status", "reasons", *OURS, *(f.name for f in fields(Facts) if not f.name.startswith(NOT_TOLD)))
 )
 WRITER: Final = "written_by"  # in the file only: who says all this, when, and for how long it holds
 
@@ -172,6 +177,7 @@ def table(status: dict[str, Any]) -> str:
         "status": status["status"],
         "camera": f"{status['camera']}, {status['fps']} frames/s, {seen}",
         "model": status["model"],
+        **({} if status["trial"] is None else {"trial": in_words(status["trial"])}),
         "broker": "none" if status["outbox"] is None else ago("acknowledged", status["last_ack_s"], "not reached yet"),
         "outbox": outbox(status["outbox"]),
         "last event": f"number {status['seq']}",

@@ -5,6 +5,9 @@ name. No Edge TPU can run it; the library of ``tests/edge/fake_edgetpu.c`` does.
 
 8x8 RGB in, three logits out, 16 for a pure colour: green is ``mask``, red ``no_mask``, blue ``incorrect``. One model
 has uint8 in and out, as a bundle wants it; one is float, as a bundle must not have it.
+
+Two pass every self-test and are no good at a door: their logits are flat, and a crop of more than one colour costs them
+a loop first, of about half a second in ``tiny_slow`` and without an end in ``tiny_endless``.
 """
 
 from __future__ import annotations
@@ -28,6 +31,24 @@ def colours() -> Iterator[list[Any]]:
         yield [np.broadcast_to(colour, (1, SIDE_PX, SIDE_PX, 3))]
 
 
+def looping(rounds: float) -> bytes:
+    """A model that does so many rounds of a loop before it judges a crop of more than one colour."""
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((1, SIDE_PX, SIDE_PX, 3), tf.uint8)])  # type: ignore[untyped-decorator]
+    def judge(crop: Any) -> Any:
+        pixels = tf.cast(crop, tf.float32)
+        spread = tf.reduce_max(tf.reduce_max(pixels, axis=(1, 2)) - tf.reduce_min(pixels, axis=(1, 2)))
+        limit = tf.where(spread > 0, rounds, 0.0)
+        _, total = tf.while_loop(lambda i, t: i < limit, lambda i, t: (i + 1.0, tf.sin(t + i)), (0.0, 0.0))
+        return tf.cast(tf.zeros((1, 3)) + 85.0 + 0.0 * total, tf.uint8)
+
+    converted: bytes = tf.lite.TFLiteConverter.from_concrete_functions(
+        [judge.get_concrete_function()], tf.Module()
+    ).convert()
+    return converted
+
+
 def main() -> None:
     import tensorflow as tf
 
@@ -42,6 +63,8 @@ def main() -> None:
     converter.inference_input_type = converter.inference_output_type = tf.uint8
     (DATA / "tiny_uint8.tflite").write_bytes(converter.convert())
     (DATA / "tiny_edgetpu.tflite").write_bytes(as_compiled((DATA / "tiny_uint8.tflite").read_bytes()))
+    (DATA / "tiny_slow.tflite").write_bytes(looping(1e6))
+    (DATA / "tiny_endless.tflite").write_bytes(looping(1e9))  # float32 counts no further than 2 ** 24
 
 
 def as_compiled(model: bytes) -> bytes:

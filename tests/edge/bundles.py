@@ -18,6 +18,9 @@ from edge.records import ImageU8
 DATA: Final = Path(__file__).parent.parent / "data"
 MODEL: Final = (DATA / "tiny_uint8.tflite").read_bytes()
 FLOAT_MODEL: Final = (DATA / "tiny_float.tflite").read_bytes()
+SLOW_MODEL: Final = (DATA / "tiny_slow.tflite").read_bytes()
+ENDLESS_MODEL: Final = (DATA / "tiny_endless.tflite").read_bytes()
+CRASHING_MODEL: Final = MODEL[:898] + b"\xff" + MODEL[899:]  # an offset that leads out: SIGSEGV in LiteRT 2.3
 SIDE_PX: Final = 8
 GREEN_BGR, RED_BGR, BLUE_BGR = (0, 255, 0), (0, 0, 255), (255, 0, 0)
 INPUT: Final = {
@@ -70,6 +73,14 @@ def make_bundle(folder: Path, contents: Mapping[str, bytes] | None = None, **cha
     listed = {name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} for name, data in held.items()}
     (folder / "bundle.json").write_text(json.dumps({**MANIFEST, "files": listed, **changes}))
     return folder
+
+
+def looping_bundle(folder: Path, name: str, model: bytes, contents: Mapping[str, bytes] | None = None) -> Path:
+    """Around a model of ``tests.make_tiny_models.looping``: its self-test passes, as its golden crops are plain."""
+    flat = {"scale": 0.0, "zero_point": 0}
+    inputs = [{"file": file, "label": "no_mask", "p_mask": 1 / 3} for file, *_ in GOLDEN]
+    held = {"model.tflite": model, "golden/expected.json": json.dumps({"inputs": inputs}).encode(), **(contents or {})}
+    return make_bundle(folder, held, name=name, input={**INPUT, **flat}, output={**OUTPUT, **flat})
 
 
 def tiny(folder: Path, **changes: Any) -> Bundle:

@@ -32,6 +32,9 @@ COMMANDS = [
     ["model", "list"],
     ["model", "fetch"],
     ["model", "verify"],
+    ["model", "install"],
+    ["model", "activate"],
+    ["model", "rollback"],
 ]
 Captured = pytest.CaptureFixture[str]
 
@@ -116,6 +119,9 @@ def test_every_command_tells_the_version(capsys: Captured, words: list[str]) -> 
         (["run", "--source", "a.mp4"], "no sink: name one with --sink (jsonl:- is stdout)"),
         (["classify"], "the following arguments are required: IMAGE: see 'edge classify --help'"),
         (["model"], "the following arguments are required: ACTION"),
+        (["model", "activate", "a@0123456789ab", "--trial", "-1"], "argument --trial: must be 0-1440 minutes, is -1"),
+        (["model", "rollback", "--wait", "0"], "argument --wait: must be 5-600 seconds, is 0"),
+        (["model", "install", "a", "--keep", "0"], "argument --keep: must be 1-1000, is 0"),
         (["model", "fetch", "retinaface"], "'retinaface' is no listed model file: one of yunet, centerface"),
     ],
 )
@@ -209,9 +215,18 @@ def test_list_says_that_the_active_model_is_gone(
     (tmp_path / "models" / "active").symlink_to("mine@0123456789ab")
     assert main(["model", "list"]) == 0
     first, *rest = capsys.readouterr().out.splitlines()
-    assert first.startswith("active\tclassifier\tnot usable: ")
+    assert first.startswith("mine@0123456789ab\tclassifier\tactive, not usable: ")
     assert "points to mine@0123456789ab, which is not there" in first
-    assert len(rest) == 2
+    assert len(rest) == 3
+
+
+def test_list_tells_machines_the_same(capsys: Captured, detectors: Path) -> None:
+    assert main(["model", "list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["v"], told["active"], told["previous"], told["trial"]) == (1, None, None, None)
+    (shipped,) = told["models"]
+    assert (shipped["state"], shipped["is_usable"], shipped["why"]) == ("shipped, active", True, "")
+    assert [detector["name"] for detector in told["detectors"]] == ["yunet", "centerface"]
 
 
 # --- classify ---

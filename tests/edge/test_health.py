@@ -56,6 +56,7 @@ def test_a_daemon_that_is_well_is_ok_and_its_object_is_the_contract_s() -> None:
         "rss_mb": 151.3,
         "uptime_s": 86400,
         "drift": None,
+        "trial": None,
     }
 
 

@@ -17,6 +17,7 @@ from edge.__main__ import main
 from edge.board import Throttled
 from edge.health import Facts, OutboxFacts, as_object, judge
 from edge.living import Process, is_alive, started, this_process
+from edge.models.trial import Trial, standing
 from edge.places import PACKAGE
 from edge.status import FILE, FRESH_S, WRITER, StatusFile, places, read_status, table
 
@@ -37,7 +38,7 @@ FACTS = Facts(
 
 
 def status(**changes: Any) -> dict[str, Any]:
-    return {**as_object(judge(FACTS)), "seq": 1734, **changes}
+    return {**as_object(judge(FACTS)), "seq": 1734, "models": None, **changes}
 
 
 @pytest.fixture
@@ -77,6 +78,15 @@ def test_a_board_that_tells_nothing_and_a_run_without_a_broker_have_a_table_too(
     assert "no thermometer" in text
     assert "broker      none\noutbox      none" in text
     assert "no frame yet" in text
+
+
+def test_the_latest_trial_has_a_line_of_its_own() -> None:
+    trial = standing(Trial("new@0123456789ab", "old@0123456789ab", None, spent_s=60.0, is_at_work=True))
+    assert "trial       new@0123456789ab on trial for 540 s more; before it old@0123456789ab\n" in table(
+        status(trial=trial)
+    )
+    over = {**trial, "state": "rolled_back", "why": "it takes 300 ms a face"}
+    assert "trial       new@0123456789ab given up: it takes 300 ms a face\n" in table(status(trial=over))
 
 
 def test_a_reason_of_a_later_version_is_shown_without_words() -> None:

@@ -1,0 +1,71 @@
+"""A bundle from a tar stream: ``tar -C BUNDLE -c . | ssh door edge model install -``.
+
+The stream comes from somewhere else, and is believed in nothing: only plain files and folders, only below the folder
+it is put in, only so much of it.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+from edge.errors import DataError
+from edge.models.durable import make_folder, write_file
+
+MAX_BYTES: Final = 256 << 20
+MAX_MEMBERS: Final = 10_000
+ROOM_FOR_HEADERS: Final = 32 << 20
+REMEDY: Final = "send it with 'tar -C BUNDLE -c .'"
+
+
+class Limited:
+    """The stream as far as it is read at most, so that no header can fill the memory either."""
+
+    def __init__(self, stream: IO[bytes], most: int) -> None:
+        self._stream = stream
+        self._left = most
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > self._left:
+            raise DataError(f"the tar stream holds more than {MAX_BYTES >> 20} MiB: that is no bundle")
+        data = self._stream.read(size)
+        self._left -= len(data)
+        return data
+
+
+def unpack(stream: IO[bytes], folder: Path, need: Callable[[int], None]) -> None:
+    """Write the stream's files below ``folder``, each synced. need: asked for room, in bytes, before each.
+
+    Raises DataError for what is no such stream.
+    """
+    limited = Limited(stream, MAX_BYTES + ROOM_FOR_HEADERS)
+    try:
+        with tarfile.open(fileobj=limited, mode="r|") as archive:  # type: ignore[call-overload]
+            for count, member in enumerate(archive):
+                if count >= MAX_MEMBERS:
+                    raise DataError(f"the tar stream holds more than {MAX_MEMBERS:,} files: that is no bundle")
+                put(archive, member, folder, need)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise DataError(f"the tar stream is broken ({error}): {REMEDY}") from error
+
+
+def put(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, need: Callable[[int], None]) -> None:
+    parts = PurePosixPath(member.name).parts
+    if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir()) or member.issparse():
+        raise DataError(f"the tar stream holds {member.name!r}, which is no plain file below it: {REMEDY}")
+    if not parts:
+        return
+    try:
+        target = folder
+        for part in parts[:-1] if member.isreg() else parts:
+            target = target / part
+            make_folder(target)
+        if member.isreg():
+            need(member.size)
+            data = archive.extractfile(member)
+            assert data is not None
+            write_file(target / parts[-1], data.read())
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise DataError(f"the tar stream holds {member.name!r} twice: {REMEDY}") from error
