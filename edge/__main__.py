@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
-from edge.errors import DiskError, EdgeError, Refused, UsageError
+from edge.errors import DiskError, EdgeError, Refused, UsageError, one_line
 from edge.passwords import masked
 
 EXIT_OUR_FAULT: Final = 70
@@ -289,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def tell(error: EdgeError) -> int:
-    print(f"edge: {error}", file=sys.stderr)
+    print(f"edge: {one_line(str(error))}", file=sys.stderr)
     return error.exit_code
 
 

@@ -15,7 +15,9 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=100_000)
     parser.add_argument("--every", type=int, default=5_000, help="frames between two faults")
     parser.add_argument("--seed", type=int, default=20261125)
-    parser.add_argument("--longest-s", type=float, default=75.0, help="of a fault: over a minute, acknowledgements are overdue")
+    parser.add_argument(
+        "--longest-s", type=float, default=75.0, help="of a fault: over a minute, acknowledgements are overdue"
+    )
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
     report = soak(args.frames, args.every, args.seed, longest_s=args.longest_s)

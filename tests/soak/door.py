@@ -57,7 +57,9 @@ class Listener:
         self._client: paho.Client | None = None
 
     def start(self) -> None:
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="listener", protocol=MQTTProtocolVersion.MQTTv5
+        )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe("mask-edge/door/event", qos=1)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
@@ -205,7 +207,7 @@ def children(pid: int) -> list[int]:
 def status(pid: int) -> tuple[int, int, int]:
     """Resident KiB, open files, threads."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(fields["VmRSS"].split()[0]), len(os.listdir(f"/proc/{pid}/fd")), int(fields["Threads"])
+    return int(fields["VmRSS"].split()[0]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(fields["Threads"])
 
 
 def wait_for(is_true: Callable[[], bool], what: str, timeout_s: float) -> None:

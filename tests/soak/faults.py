@@ -76,7 +76,10 @@ OUTSIDE: Final[dict[str, Callable[[Door, random.Random, float], None]]] = {
 CAMERA: Final[dict[str, tuple[str, ...]]] = {  # by what the script of the camera says
     "camera broken off, absent once": ("do = 'exception'", "do = 'absent'\ncount = 1"),
     "camera broken off": ("do = 'exception'",),
-    "pictures of 0 x 0, of another size": ("do = 'empty'\ncount = 40", "do = 'size'\ncount = 20\nwidth = 64\nheight = 48"),
+    "pictures of 0 x 0, of another size": (
+        "do = 'empty'\ncount = 40",
+        "do = 'size'\ncount = 20\nwidth = 64\nheight = 48",
+    ),
     "lens covered, picture frozen": ("do = 'black'\ncount = 60", "do = 'repeats'\ncount = 120"),
 }
 
@@ -103,5 +106,3 @@ def script(frames: int, dues: list[Due], video: str) -> str:
             at = due.frame
     steps.append(f"do = 'frames'\ncount = {frames - at}")
     return "\n".join([f"fps = 10\nframes = '{video}'", *(f"[[step]]\n{step}" for step in steps)]) + "\n"
-
-

@@ -55,7 +55,8 @@ class Report:
             f"threads: {_seen(self.calm, 'threads')}": len({one.threads for one in self.calm}) > 1,
             f"{lost} events are lost": lost > 0,
             "the events did not come in order": lost == 0 and self.held != self.told,
-            f"{len(self.told)} events of {self.frames} frames: the people are missing": len(self.told) < self.frames / 100,
+            f"{len(self.told)} events of {self.frames} frames: the people are missing": len(self.told)
+            < self.frames / 100,
             f"exit code {self.exit_code}": self.exit_code != 0,
             f"{self.tracebacks} tracebacks": self.tracebacks > 0,
         }
@@ -82,16 +83,22 @@ def _seen(calm: Sequence[Usage], name: str) -> str:
 
 
 def soak(
-    frames: int, every: int, seed: int, *, longest_s: float = 8.0, program: Sequence[str] = EDGE, has_faults: bool = True
+    frames: int,
+    every: int,
+    seed: int,
+    *,
+    longest_s: float = 8.0,
+    program: Sequence[str] = EDGE,
+    has_faults: bool = True,
 ) -> Report:
     """every: frames between two faults. longest_s: of a fault. program: see ``Door``."""
     with tempfile.TemporaryDirectory(prefix="mask-edge-soak-") as name:
         folder = Path(name)
         (folder / "probe").mkdir()
         due = drawn(frames, every, seed, can_fill_disk=bool(mounting(folder / "probe"))) if has_faults else []
-        make_walk(folder / "walk.mp4", frames, seed)
+        make_walk(folder / "walk.mkv", frames, seed)
         began_s = time.monotonic()
-        with Door(folder, script(frames, due, "walk.mp4"), program) as door:
+        with Door(folder, script(frames, due, "walk.mkv"), program) as door:
             report = Report(frames, due)
             over = threading.Event()
             sampling = threading.Thread(target=_sample, args=(door, report, over), daemon=True)
@@ -137,7 +144,10 @@ def _await_frame(door: Door, frame: int) -> None:
 
 
 def _calm(door: Door) -> Usage:
+    """The subscriber has what there was, and the camera gives frames: a new event comes."""
     wait_for(lambda: door.has_ended or door.is_nearly_caught_up(), "the subscriber is up to date", PATIENCE_S)
+    before = door.told()
+    wait_for(lambda: door.has_ended or door.told() > before, "a new event", STUCK_S)
     looks = []
     for _ in range(CALM_LOOKS):
         looks.append(door.usage())

@@ -21,11 +21,15 @@ PEOPLE: Final = 24  # in a walk
 
 
 def make_walk(path: Path, frames: int, seed: int) -> Path:
-    """At least so many frames, H.264."""
-    once = path.with_name("once.mp4")
+    """At least so many frames, H.264.
+
+    path: ends in .mkv. An MP4's index of all its frames is read at every opening, and megabytes that come and go are no
+    measure of what a camera leaves behind.
+    """
+    once = path.with_name("once.mkv")
     size = f"{WIDTH_PX}x{HEIGHT_PX}"
     drawn = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", str(FPS), "-i", "-"]
-    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "veryfast", "-g", "20", "-bf", "0", str(once)]
+    coded = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-preset", "veryfast", "-g", "100", "-bf", "0", str(once)]
     _ffmpeg(*drawn, *coded, data=b"".join(picture.tobytes() for picture in _pictures(seed)))
     again = frames // (PEOPLE * (ACROSS + PAUSE))
     _ffmpeg("-stream_loop", str(again), "-i", str(once), "-c", "copy", str(path))
