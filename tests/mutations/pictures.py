@@ -6,12 +6,14 @@ import random
 import struct
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge.records import ImageU8
+from edge.sources.images import read_image
 from tests.edge.bundles import DATA
 from tests.mutations import SPOILERS
 
@@ -29,7 +31,7 @@ EMPTY: Final = {  # a head that promises no pixel, and nothing else
 
 def good_pictures() -> list[tuple[str, bytes]]:
     """(suffix, bytes), of every kind that is read: colour, grey, alpha, 16 bits."""
-    face = cv2.resize(cv2.imread(str(DATA / "portrait_bare.jpg")), (96, 120), interpolation=cv2.INTER_AREA)
+    face = cv2.resize(read_image(DATA / "portrait_bare.jpg"), (96, 120), interpolation=cv2.INTER_AREA)
     grey, alpha = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), cv2.cvtColor(face, cv2.COLOR_BGR2BGRA)
     deep = face.astype(np.uint16) * 257
     kinds = [(suffix, picture) for suffix in SUFFIXES for picture in (face, grey)]
@@ -69,7 +71,7 @@ def spoilt(data: bytes, draw: random.Random) -> bytes:
 
 def good_videos(folder: Path) -> list[Path]:
     """A face for a second, in the containers and codings that are met."""
-    face = cv2.resize(cv2.imread(str(DATA / "portrait_bare.jpg")), (96, 120), interpolation=cv2.INTER_AREA)
+    face = cv2.resize(read_image(DATA / "portrait_bare.jpg"), (96, 120), interpolation=cv2.INTER_AREA)
     raw = b"".join(np.roll(face, step, axis=1).tobytes() for step in range(12))
     given = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "96x120", "-r", "10", "-i", "-"]
     made = []
@@ -91,7 +93,7 @@ def good_videos(folder: Path) -> list[Path]:
     return made
 
 
-def odd_frame(draw: random.Random) -> tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+def odd_frame(draw: random.Random) -> tuple[str, npt.NDArray[Any]]:
     """What a camera's driver may hand over: what it is, and the array."""
     height, width = (draw.choice((0, 1, 2, 3, 17, 120, 480, 3000)) for _ in range(2))
     channels = draw.choice((None, 1, 2, 3, 3, 3, 4, 5))
@@ -101,12 +103,12 @@ def odd_frame(draw: random.Random) -> tuple[str, np.ndarray[tuple[int, ...], np.
         kind = np.dtype("u1")
     how = draw.choice(("noise", "zero", "full", "face"))
     noise = np.random.default_rng(draw.randrange(2**32))
-    array = {
-        "noise": lambda: noise.integers(0, 256, shape).astype(kind),
-        "zero": lambda: np.zeros(shape, kind),
-        "full": lambda: np.full(shape, np.nan if kind.kind == "f" else 255).astype(kind),
-        "face": lambda: _face(shape).astype(kind),
-    }[how]()
+    if how == "face":
+        array = _face(shape).astype(kind)
+    elif how == "noise":
+        array = noise.integers(0, 256, shape).astype(kind)
+    else:
+        array = np.full(shape, 0 if how == "zero" else np.nan if kind.kind == "f" else 255).astype(kind)
     turned = draw.choice(("", "", "mirrored", "every other pixel", "turned"))
     odd = {"": array, "mirrored": array[:, ::-1], "every other pixel": array[::2, ::2], "turned": array.swapaxes(0, 1)}
     return f"{how} {shape} {kind} {turned}", odd[turned]
@@ -114,7 +116,7 @@ def odd_frame(draw: random.Random) -> tuple[str, np.ndarray[tuple[int, ...], np.
 
 def _face(shape: tuple[int, ...]) -> ImageU8:
     """The portrait drawn over whatever that shape is."""
-    portrait = cv2.imread(str(DATA / "portrait_bare.jpg"))
+    portrait = read_image(DATA / "portrait_bare.jpg")
     rows = np.linspace(0, portrait.shape[0] - 1, shape[0]).astype(int)
     columns = np.linspace(0, portrait.shape[1] - 1, shape[1]).astype(int)
     drawn: ImageU8 = portrait[rows][:, columns]

@@ -7,7 +7,7 @@ import random
 import time
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from edge import daemon

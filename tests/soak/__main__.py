@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from tests.soak.run import soak
 
@@ -18,9 +19,13 @@ def main() -> int:
     parser.add_argument(
         "--longest-s", type=float, default=75.0, help="of a fault: over a minute, acknowledgements are overdue"
     )
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="write every sample, as CSV")
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
     report = soak(args.frames, args.every, args.seed, longest_s=args.longest_s)
+    if args.samples:
+        lines = [f"{one.frame},{one.rss_kib},{one.fds},{one.threads}" for one in report.samples]
+        args.samples.write_text("\n".join(["frame,rss_kib,fds,threads", *lines]) + "\n")
     print(report)
     problems = report.problems(LIMIT_KIB)
     for problem in problems:

@@ -91,6 +91,7 @@ class Door:
         self.listener = Listener(self.broker.port)
         self._told = folder / "events.jsonl"
         self._log = folder / "log"
+        self._heard: dict[str, int] = {}
         self._told_end, self._told_count, self._frame = 0, 0, 0
         (folder / "camera.toml").write_text(script)
         for name in ("state", "run"):
@@ -148,6 +149,12 @@ class Door:
 
     def log(self) -> str:
         return self._log.read_text()
+
+    def await_word(self, word: str, timeout_s: float) -> None:
+        """Until the log says it once more often than at the last time."""
+        heard = self._heard.get(word, 0)
+        wait_for(lambda: self.log().count(word) > heard, f"the log says {word!r}", timeout_s)
+        self._heard[word] = self.log().count(word)
 
     def frame(self) -> int:
         """The frame of the newest event."""

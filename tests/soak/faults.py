@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.soak.door import Door, wait_for
+from tests.soak.door import Door
 
-RELOAD_S: Final = 60.0
+NOTICED_S: Final = 180.0  # the outbox has a page or two to spare, a camera may be away for a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +41,17 @@ def subscriber_away(door: Door, draw: random.Random, longest_s: float) -> None:
 
 
 def disk_full(door: Door, draw: random.Random, longest_s: float) -> None:
-    """Not a byte is left in the state folder; what the outbox has there is not touched."""
+    """Not a byte is left in the state folder. The broker is away meanwhile: an outbox that need not grow needs none."""
+    door.broker.kill()
     filler = door.disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (65_536, 1):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                pass
-    time.sleep(draw.uniform(2, longest_s / 2))
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    door.await_word("wait in memory only", NOTICED_S)
+    time.sleep(draw.uniform(1, longest_s / 4))
     filler.unlink()
+    door.await_word("the disk takes events again", NOTICED_S)
+    door.broker.start()
 
 
 def reloaded(door: Door, draw: random.Random, longest_s: float) -> None:
@@ -60,17 +61,16 @@ def reloaded(door: Door, draw: random.Random, longest_s: float) -> None:
 
 
 def _reload(door: Door, write: Callable[[], None], answer: str) -> None:
-    before = door.log().count(answer)
     write()
     door.hang_up()
-    wait_for(lambda: door.log().count(answer) > before, answer, RELOAD_S)
+    door.await_word(answer, NOTICED_S)
 
 
 OUTSIDE: Final[dict[str, Callable[[Door, random.Random, float], None]]] = {
     "broker killed, started again": broker_killed,
     "broker frozen": broker_frozen,
     "subscriber away": subscriber_away,
-    "state folder full": disk_full,
+    "state folder full, broker away": disk_full,
     "reload, refused and done": reloaded,
 }
 CAMERA: Final[dict[str, tuple[str, ...]]] = {  # by what the script of the camera says
@@ -84,10 +84,13 @@ CAMERA: Final[dict[str, tuple[str, ...]]] = {  # by what the script of the camer
 }
 
 
-def drawn(frames: int, every: int, seed: int, *, can_fill_disk: bool) -> list[Due]:
-    """A fault every so many frames; each kind as often as any other. The last stretch stays free."""
+def kinds_of(*, can_fill_disk: bool) -> list[str]:
+    return [kind for kind in (*OUTSIDE, *CAMERA) if can_fill_disk or OUTSIDE.get(kind) is not disk_full]
+
+
+def drawn(frames: int, every: int, seed: int, kinds: list[str]) -> list[Due]:
+    """A fault every so many frames; none comes again before all others came. The last stretch stays free."""
     draw = random.Random(seed)
-    kinds = [kind for kind in (*OUTSIDE, *CAMERA) if can_fill_disk or kind != "state folder full"]
     deck: list[str] = []
     due = []
     for frame in range(every, frames - every // 2, every):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from edge.records import ImageU8
+from edge.sources.images import read_image
 
 FACES: Final = Path(__file__).parents[2] / "demo" / "golden"
 WIDTH_PX, HEIGHT_PX, FPS = 192, 144, 10
@@ -40,7 +41,7 @@ def _pictures(seed: int) -> list[ImageU8]:
     """(HEIGHT_PX, WIDTH_PX, 3) uint8 BGR each: a noisy wall, and now and then a face that goes by."""
     draw, noise = random.Random(seed), np.random.default_rng(seed)
     wall = cv2.GaussianBlur(noise.integers(60, 200, (HEIGHT_PX, WIDTH_PX, 3)).astype(np.uint8), (0, 0), 6)
-    faces = [cv2.resize(cv2.imread(str(path)), (FACE_PX, FACE_PX)) for path in sorted(FACES.glob("*.png"))]
+    faces = [cv2.resize(read_image(path), (FACE_PX, FACE_PX)) for path in sorted(FACES.glob("*.png"))]
     pictures = []
     for _ in range(PEOPLE):
         face, top = draw.choice(faces), draw.randrange(HEIGHT_PX - FACE_PX)
