@@ -35,12 +35,15 @@ test-faults: setup  ## two hundred writers of the outbox killed at random (minut
 	$(BIN)/python -m pytest -m slow -rs
 
 test-mutations: setup broker  ## a thousand spoilt configs, pictures, videos, frames, packets each (minutes)
+	@scripts/need ffmpeg ffmpeg
 	$(BIN)/python -m pytest tests/mutations -m mutations -rs
 
 test-soak: setup broker  ## a door's life in three minutes: a fault every 1,250 frames, memory flat, no event lost
+	@scripts/need ffmpeg ffmpeg
 	$(BIN)/python -m pytest tests/soak -m soak -rs
 
 soak: setup broker  ## the same for 100,000 frames, a fault every 5,000 (ten minutes and more)
+	@scripts/need ffmpeg ffmpeg
 	$(BIN)/python -m tests.soak
 
 test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
