@@ -19,7 +19,7 @@ from tests.soak.trend import Slope, slope
 from tests.soak.walk import make_walk
 
 SAMPLE_S: Final = 0.5
-WARM_SHARE: Final = 0.2  # of the frames, where there are no faults
+WARM_SHARE: Final = 0.4  # of the frames, where there are no faults
 CALM_LOOKS: Final = 9  # a file that is being written is open for a moment
 PATIENCE_S: Final = 300.0  # until every event of before has arrived; MQTT's own pauses grow to a minute
 STUCK_S: Final = 300.0  # without a new event
