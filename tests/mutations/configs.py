@@ -92,6 +92,7 @@ def good(folder: Path) -> str:
         ('bundle = ""', f'bundle = "{folder}/tiny"'),
         ("sinks = []", f'sinks = ["jsonl:{folder}/events.jsonl"]'),
         ("read_timeout_s = 10.0", "read_timeout_s = 1.0"),
+        ("long_side_px = 640", "long_side_px = 160"),
     ):
         assert old in text
         text = text.replace(old, new, 1)

@@ -101,6 +101,14 @@ class Door:
         self._command = (*mounting(self.state), sys.executable, *program, "run", "--pace", "max")
 
     def __enter__(self) -> Door:
+        try:
+            self._start()
+        except BaseException:
+            self.broker.kill()
+            raise
+        return self
+
+    def _start(self) -> None:
         self.broker.start()
         self.listener.start()
         mine = {"STATE_DIRECTORY": self.state, "RUNTIME_DIRECTORY": self.folder / "run"}
@@ -111,7 +119,6 @@ class Door:
             self._process = subprocess.Popen(
                 command, cwd=PACKAGE.parent, env=environment, stdout=subprocess.DEVNULL, stderr=log
             )
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
