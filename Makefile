@@ -12,7 +12,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
-.PHONY: help demo setup test test-faults test-homeassistant test-service trace check acceptance bench clean
+.PHONY: help demo setup test test-faults test-homeassistant test-mutations test-service test-soak soak trace check acceptance bench clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -36,6 +36,18 @@ test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door
 
 test-faults: setup  ## two hundred writers of the outbox killed at random (minutes)
 	$(BIN)/python -m pytest -m slow -rs
+
+test-mutations: setup broker  ## a thousand spoilt configs, pictures, videos, frames, packets each (minutes)
+	@scripts/need ffmpeg ffmpeg
+	$(BIN)/python -m pytest tests/mutations -m mutations -rs
+
+test-soak: setup broker  ## a door's life in three minutes: a fault every 1,250 frames, memory flat, no event lost
+	@scripts/need ffmpeg ffmpeg
+	$(BIN)/python -m pytest tests/soak -m soak -rs
+
+soak: setup broker  ## the same for 100,000 frames, a fault every 5,000 (ten minutes and more)
+	@scripts/need ffmpeg ffmpeg
+	$(BIN)/python -m tests.soak
 
 test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
 	@scripts/need --optional debootstrap debootstrap

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
-from edge.errors import DiskError, EdgeError, Refused, UsageError
+from edge.errors import DiskError, EdgeError, Refused, UsageError, one_line
 from edge.journal import asks, is_journal, set_up_logging
 from edge.passwords import masked
 
@@ -406,9 +406,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def tell(error: EdgeError) -> int:
     if is_journal(sys.stderr):
-        log.error("%s", error, extra=asks("ended", exit_code=error.exit_code))
+        log.error("%s", one_line(str(error)), extra=asks("ended", exit_code=error.exit_code))
     else:
-        print(f"edge: {error}", file=sys.stderr)
+        print(f"edge: {one_line(str(error))}", file=sys.stderr)
     return error.exit_code
 
 

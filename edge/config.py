@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from edge.errors import ConfigError, InputMissing, Refused
+from edge.errors import ConfigError, InputMissing, Refused, one_line
 from edge.passwords import masked
 from edge.places import SYSTEM_CONFIG
 from edge.topics import check_base, check_name
 
 TYPE_WORDS: Final = {int: "a whole number", float: "a number", str: "a string in quotes", bool: "true or false"}
+MAX_FILE_BYTES: Final = 1 << 20  # the example has 4,000; a device or another file named by mistake may have no end
+MAX_TEXT: Final = 4096  # characters of a value: the longest path that Linux takes
+HUGE: Final = "thousands of digits long"  # Python neither reads nor writes these
+MAX_SHOWN: Final = 100  # characters of a name or a value in a message
 DETECTORS: Final = ("auto", "yunet", "centerface")
 ACCELERATORS: Final = ("auto", "cpu", "edgetpu")
 
@@ -172,15 +176,22 @@ def system_config() -> Path | None:
 def read_config(path: Path) -> dict[str, Any]:
     """The file as TOML, not yet checked. Raises InputMissing, Refused and ConfigError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise InputMissing(f"config file {path} is not there", "name another with --config") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"config file {path} is not TOML: {error}", "text stands in quotes") from error
     except PermissionError as error:
         raise Refused(f"config file {path} may not be read by this user", "change its permissions") from error
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"config file {path} has over {MAX_FILE_BYTES:,} bytes", "name the right file with --config")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"config file {path} is not TOML: {_shown(str(error))}", "text stands in quotes") from error
+    except ValueError as error:
+        raise ConfigError(f"config file {path}: a number in it is {HUGE}", "write a smaller one") from error
 
 
 def parse_config(raw: dict[str, Any]) -> Config:
@@ -198,7 +209,7 @@ def examine_config(raw: dict[str, Any]) -> tuple[Config, list[Misuse]]:
     sections = {}
     for name, value in raw.items():
         if name not in hints:
-            findings.append(unknown(f"[{name}]" if isinstance(value, dict) else name, name, hints, raw))
+            findings.append(unknown(f"[{_shown(name)}]" if isinstance(value, dict) else _shown(name), name, hints, raw))
         elif not isinstance(value, dict):
             findings.append(Misuse(name, ConfigError(f"{name} must be a section", f"write [{name}]")))
         else:
@@ -211,13 +222,13 @@ def parse_section(section: str, kind: type[Any], raw: dict[str, Any], findings: 
     fields = {f.name: f for f in dataclasses.fields(kind)}
     values = {}
     for name, value in raw.items():
-        where = f"{section}.{name}"
+        where = f"{section}.{_shown(name)}"
         if name not in fields:
             findings.append(unknown(where, name, fields, raw, section))
             continue
         wrong = problem(value, hints[name], fields[name].metadata)
-        is_so = f"{where} {wrong}, is {masked(repr(value))}"
-        error = ConfigError(is_so) if wrong else topic_problem(where, value)
+        is_so = f"{where} {wrong}, is {shown(value)}"
+        error = ConfigError(is_so) if wrong else topic_problem(where, value) or text_problem(where, value)
         if error:
             findings.append(Misuse(where, error))
         else:
@@ -233,6 +244,18 @@ def unknown(where: str, name: str, known: Any, given: dict[str, Any], section: s
     remedy = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
     meant = near[0] if near and near[0] not in given else name
     return Misuse(f"{section}.{meant}" if section else meant, ConfigError(f"{where} is not a known key", remedy))
+
+
+def shown(value: Any) -> str:
+    """A value as it may stand in a message."""
+    try:
+        return _shown(masked(repr(value)))
+    except ValueError:
+        return HUGE
+
+
+def _shown(text: str) -> str:
+    return one_line(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
 
 
 def problem(value: Any, kind: Any, metadata: Any) -> str | None:
@@ -263,4 +286,14 @@ def topic_problem(where: str, value: Any) -> ConfigError | None:
             check_base(value)
     except ConfigError as error:
         return ConfigError(masked(error.what), error.remedy)
+    return None
+
+
+def text_problem(where: str, value: Any) -> ConfigError | None:
+    """What neither a path nor an address can hold."""
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str) and len(text) > MAX_TEXT:
+            return ConfigError(f"{where} must be at most {MAX_TEXT:,} characters, is {shown(text)}")
+        if isinstance(text, str) and any(c < " " or c == "\x7f" for c in text):
+            return ConfigError(f"{where} must hold no control characters, is {shown(text)}")
     return None

@@ -19,6 +19,11 @@ The command line prints it as one line, without a traceback.
 from __future__ import annotations
 
 
+def one_line(text: str) -> str:
+    """As it may be shown on a terminal: line breaks and control characters, of a file's name say, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class EdgeError(Exception):
     """Root of the tree; ``exit_code`` is that of sysexits.h.
 

@@ -18,6 +18,7 @@ from edge.errors import (
     Refused,
     Unavailable,
     Undelivered,
+    one_line,
 )
 
 SCHEMA: Final = 1  # docs/schema/check-v1.json
@@ -75,8 +76,8 @@ def _rank(code: int) -> int:
 
 def as_row(finding: Finding) -> str:
     """A row of the table, and below it what to do."""
-    remedy = f"\n{'':19}-> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.level:7}  {finding.part:10}{finding.what}{remedy}"
+    remedy = f"\n{'':19}-> {one_line(finding.remedy)}" if finding.remedy else ""
+    return f"{finding.level:7}  {finding.part:10}{one_line(finding.what)}{remedy}"
 
 
 def as_json(findings: Sequence[Finding]) -> str:

@@ -14,6 +14,7 @@ from edge.journal import asks
 
 log = logging.getLogger(__name__)
 
+MAX_FILE_BYTES: Final = 1 << 16  # a device named by mistake may have no end
 _USER: Final = re.compile(r"[^:/?#@]*")  # what stands before the host and can be nothing but a user's name
 
 
@@ -38,7 +39,11 @@ def masked(address: str) -> str:
 def read_password(path: Path, key: str) -> str:
     """The first line of a file. key: who names the file, for messages. Raises ConfigError where there is none."""
     try:
-        password = path.read_text(encoding="utf-8").split("\n", 1)[0]  # reading made \r\n to \n
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES)
+        if len(data) == MAX_FILE_BYTES:
+            raise ConfigError(f"{key}: {path} has {MAX_FILE_BYTES:,} bytes and more: name a file that holds a password")
+        password = re.split("\r\n?|\n", data.decode(), maxsplit=1)[0]
         is_public = path.stat().st_mode & stat.S_IROTH
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -14,6 +14,7 @@ HOME_ASSISTANT_STATUS: Final = "homeassistant/status"  # its birth and will; the
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _BASE_MAX_BYTES: Final = 256  # brokers allow 65,535; what is longer is a mistake
 _ROOTS_TAKEN: Final = {"homeassistant": "Home Assistant's own topics", "mask-edge-private": "pictures only"}
+_SHOWN: Final = 100  # characters of a wrong name in a message
 _BASE_FORBIDDEN: Final = frozenset("+#\0\n\r\t")
 
 
@@ -23,7 +24,9 @@ def check_name(key: str, name: str) -> str:
     key: what the name is for, as the user knows it (``device``, ``camera``). Raises ConfigError.
     """
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{key} must be 1 to 64 characters of a-z 0-9 _ -, is {name!r}", "choose another name")
+        raise ConfigError(
+            f"{key} must be 1 to 64 characters of a-z 0-9 _ -, is {name[:_SHOWN]!r}", "choose another name"
+        )
     return name
 
 
@@ -33,11 +36,11 @@ def check_base(base: str) -> str:
     root = base.partition("/")[0]
     if root in _ROOTS_TAKEN:
         raise ConfigError(
-            f"mqtt.base_topic {base!r} cannot be used: {root}/ is for {_ROOTS_TAKEN[root]}", "choose another"
+            f"mqtt.base_topic {base[:_SHOWN]!r} cannot be used: {root}/ is for {_ROOTS_TAKEN[root]}", "choose another"
         )
     if bad or not 1 <= len(base.encode()) <= _BASE_MAX_BYTES:
         raise ConfigError(
-            f"mqtt.base_topic {base!r} cannot be used",
+            f"mqtt.base_topic {base[:_SHOWN]!r} cannot be used",
             f"write 1 to {_BASE_MAX_BYTES} bytes without + # or line breaks, "
             "not beginning with / or $, not ending with /",
         )

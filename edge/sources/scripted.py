@@ -222,11 +222,13 @@ def generated(index: int, width: int, height: int) -> ImageU8:
 
 def load_script(path: Path, open_frames: Callable[[str], Source]) -> Script:
     """Read a script from TOML. open_frames: opens what ``frames`` names. Raises InputMissing and DataError."""
+    if path.exists() and not path.is_file():  # a device may have no end
+        raise DataError(f"{path} is not a script: it is no regular file")
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise InputMissing(f"{path}: no such script") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a script: {error}") from error
     _known(path, "the script", table, ("size", "fps", "frames", "step"))
     steps = [_step(path, number, entry) for number, entry in enumerate(table.get("step", []), 1)]

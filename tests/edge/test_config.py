@@ -258,3 +258,38 @@ def test_the_example_file_with_every_key_set_is_all_defaults_too(tmp_path: Path)
 
 def test_the_example_file_is_the_one_that_the_table_gives() -> None:
     assert EXAMPLE.read_text() == "\n".join(make_config_example.lines())
+
+
+# --- what only a mutated file has shown ---
+
+
+@pytest.mark.parametrize("huge", ["9" * 5000, "0x" + "f" * 5000])
+def test_a_number_of_thousands_of_digits_is_a_finding_and_no_fault_of_ours(huge: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f"[camera]\nwidth = {huge}\n")
+    with pytest.raises(ConfigError, match="thousands of digits") as caught:
+        load_config(path)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_file_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="name the right file"):
+        load_config(Path("/dev/zero"))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\x1b[2J", "a\nb", "a" * 4097])
+@pytest.mark.parametrize(
+    "key", [("camera", "source"), ("mqtt", "ca_file"), ("classifier", "bundle"), ("publish", "sinks")]
+)
+def test_what_no_path_and_no_address_can_hold_is_refused_in_one_short_line(key: tuple[str, str], text: str) -> None:
+    section, name = key
+    said = findings({section: {name: [text] if name == "sinks" else text}})
+    assert re.match(rf"{section}\.{name} must (hold no control|be at most 4,096) characters", said)
+    assert said.isprintable()
+    assert len(said) < 300
+
+
+def test_a_key_that_would_write_all_over_the_terminal_does_not() -> None:
+    said = findings({"camera": {"fps\x1b[2J\n": 1}, "a" * 9999: 1})
+    assert said.isprintable()
+    assert len(said) < 800

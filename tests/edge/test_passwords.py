@@ -154,3 +154,8 @@ def test_a_password_file_that_everybody_can_read_is_warned_of_once(
     assert read(path) == read(path) == "geheim"
     assert caplog.text.count(f"can read the password in {path}: chmod 600 it") == 1
     assert "geheim" not in caplog.text
+
+
+def test_a_password_file_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"camera.password_file: /dev/zero has 65,536 bytes and more: name a file"):
+        read_password(Path("/dev/zero"), "camera.password_file")

@@ -201,3 +201,15 @@ def test_array_that_is_no_picture_is_refused() -> None:
 def test_camera_setting_out_of_range_is_a_configuration_error(wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=f"camera.{next(iter(wrong))}"):
         CameraSettings(**wrong)
+
+
+@pytest.mark.parametrize("text", ["fps = " + "9" * 5000, "size = " + "[" * 20_000, "\0"])
+def test_a_script_that_python_cannot_read_is_named_as_such(text: str, tmp_path: Path) -> None:
+    (tmp_path / "script.toml").write_text(text)
+    with pytest.raises(DataError, match="is not a script"):
+        open_source(f"scripted:{tmp_path}/script.toml")
+
+
+def test_a_script_without_an_end_is_refused() -> None:
+    with pytest.raises(DataError, match="no regular file"):
+        open_source("scripted:/dev/zero")
