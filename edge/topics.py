@@ -14,7 +14,7 @@ HOME_ASSISTANT_STATUS: Final = "homeassistant/status"  # its birth and will; the
 _NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _BASE_MAX_BYTES: Final = 256  # brokers allow 65,535; what is longer is a mistake
 _ROOTS_TAKEN: Final = {"homeassistant": "Home Assistant's own topics", "mask-edge-private": "pictures only"}
-_SHOWN: Final = 100  # characters of a wrong name in a message
+_SHOWN: Final = 300  # characters of a wrong name in a message
 _BASE_FORBIDDEN: Final = frozenset("+#\0\n\r\t")
 
 
