@@ -34,10 +34,12 @@ test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door
 test-faults: setup  ## two hundred writers of the outbox killed at random (minutes)
 	$(BIN)/python -m pytest -m slow -rs
 
-test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
+test-service: setup  ## faults of a unit under a real systemd, in a container (root; 20 minutes; a Debian in /var/cache/mask-edge-tests)
 	@scripts/need --optional debootstrap debootstrap
 	@scripts/need --optional systemd-nspawn systemd-container
 	@scripts/need --optional ffmpeg ffmpeg
+	@PYTHON=/usr/bin/python3 scripts/need --optional py:gi python3-gi gir1.2-gst-rtsp-server-1.0 \
+	    gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 	$(BIN)/python -m pytest tests/service -m service -rs
 
 check: $(VENV)/.all  ## lint, format, types
