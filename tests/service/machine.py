@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.service.crowd import paint_crowd
+from tests.service.crowd import CHANGE_S, make_crowd
 from tests.service.disk import Disk, small_disk
 from tests.service.rootfs import ROOT, build_wheel, do, in_it, layer
 
@@ -26,7 +26,6 @@ CLIP_S: Final = 20  # demo/door.mp4, and about 11 events
 LOOPS: Final = 90  # half an hour of it
 HERE: Final = "/root/mask-edge"  # where the technician unpacked the tree
 CLIP: Final = "/srv/loop.mp4"
-CROWD: Final = "/srv/crowd"  # seventy people, see ``crowd``
 CONFIG: Final = """
 [device]
 name = "door"
@@ -34,8 +33,18 @@ name = "door"
 source = "{source}"
 [detector]
 name = "centerface"
+[publish]
+sinks = ["mqtt://127.0.0.1"]
+"""
+CROWD: Final = f"""
+[device]
+name = "door"
+[camera]
+source = "/srv/crowd/people"
+[classifier]
+bundle = "/srv/crowd/bundle"
 [decide]
-change_s = 0.3
+change_s = {CHANGE_S}
 [publish]
 sinks = ["mqtt://127.0.0.1"]
 """
@@ -92,17 +101,36 @@ class Machine:
         found: int = self.status().get("outbox", {}).get("depth", 0)
         return found
 
-    def watch(self, source: str, *, in_haste: bool = False) -> None:
-        """Start the unit with this source; nothing where it has it already and is active."""
-        config, override = self.root / "etc/mask-edge/config.toml", self.root / f"etc/systemd/system/{UNIT}.d/pace.conf"
-        text = CONFIG.format(source=source)
-        if (config.read_text(), override.exists()) == (text, in_haste) and self.is_active():
+    def stop_broker(self) -> None:
+        self.run("systemctl", "stop", "mosquitto")
+
+    def start_broker(self) -> None:
+        """What it says is shown where it does not start; Debian's unit tries again."""
+        self.run("systemctl", "start", "mosquitto", check=False)
+        deadline_s = time.monotonic() + BOOT_S
+        while self.run("systemctl", "is-active", "mosquitto", check=False) != "active":
+            said = self.run("systemctl", "status", "--no-pager", "--full", "mosquitto", check=False)
+            assert time.monotonic() < deadline_s, said
+            time.sleep(0.2)
+
+    def watch(self, source: str) -> None:
+        """Start the unit with this source, in real time."""
+        self._start_with(CONFIG.format(source=source), None)
+
+    def watch_crowd(self) -> None:
+        """Start the unit with ``crowd`` before it, as fast as it can be judged."""
+        self._start_with(CROWD, IN_HASTE)
+
+    def _start_with(self, config: str, override: str | None) -> None:
+        """Nothing where it runs with these already."""
+        file, beside = self.root / "etc/mask-edge/config.toml", self.root / f"etc/systemd/system/{UNIT}.d/test.conf"
+        if (file.read_text(), beside.exists()) == (config, override is not None) and self.is_active():
             return
-        config.write_text(text)
-        override.parent.mkdir(exist_ok=True)
-        override.unlink(missing_ok=True)
-        if in_haste:
-            override.write_text(IN_HASTE)
+        file.write_text(config)
+        beside.parent.mkdir(exist_ok=True)
+        beside.unlink(missing_ok=True)
+        if override is not None:
+            beside.write_text(override)
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "restart", UNIT)
 
@@ -208,7 +236,7 @@ def up(root: Path, nspawn: subprocess.Popen[bytes], console: Path, disk: Disk) -
 
 
 def furnish(root: Path, folder: Path, disk: Disk) -> None:
-    """The tree as a technician has it, installed by the lines of docs/operate.md; the clip; the detector's file."""
+    """The tree as a technician has it, installed by the lines of docs/operate.md; the clip; the detectors' files."""
     here = root / HERE.lstrip("/")
     here.mkdir()
     for part in ("deploy", "docs"):
@@ -219,9 +247,10 @@ def furnish(root: Path, folder: Path, disk: Disk) -> None:
     (root / "etc/mosquitto/conf.d/test.conf").write_text(BROKER)
     detectors = disk.folder / "third_party"
     detectors.mkdir()
-    shutil.copy(ROOT / "models/third_party/centerface.onnx", detectors)
+    for file in (ROOT / "models/third_party").glob("*.onnx"):
+        shutil.copy(file, detectors)
     loop_clip(root / CLIP.lstrip("/"))
-    paint_crowd(root / CROWD.lstrip("/"))
+    make_crowd(root / "srv/crowd")
 
 
 def loop_clip(to: Path) -> None:

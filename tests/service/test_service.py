@@ -157,9 +157,9 @@ def test_the_broker_goes_away_and_comes_back(
     machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
     pid = machine.pid()
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     time.sleep(25)  # more than a loop of the clip
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=before.held, by=8)
     reckon(rows, "broker away for 25 s", before, listener)
     assert machine.pid() == pid
@@ -167,11 +167,11 @@ def test_the_broker_goes_away_and_comes_back(
 
 
 def test_killed_while_the_broker_is_away(machine: Machine, listener: Listener, rows: list[Row], before: Books) -> None:
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     time.sleep(15)
     pid = machine.pid()
     machine.signal("KILL")
     active_s = restarted(machine, pid, RESTARTED_S)
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=before.held, by=5)
     reckon(rows, "kill -9 while the broker is away", before, listener, back_s=active_s)

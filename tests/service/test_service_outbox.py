@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.service.conftest import Row
-from tests.service.machine import CROWD, UNIT, Books, Listener, Machine, books
+from tests.service.machine import UNIT, Books, Listener, Machine, books
 from tests.service.reckon import RESTARTED_S, SAVED_S, START_S, more, reckon, restarted
 from tests.service.rootfs import missing
 
@@ -26,8 +26,8 @@ FEW_S = 60.0  # a hundred events or so
 
 @pytest.fixture(autouse=True)
 def crowd(machine: Machine, listener: Listener) -> None:
-    machine.run("systemctl", "start", "mosquitto")
-    machine.watch(CROWD, in_haste=True)
+    machine.start_broker()
+    machine.watch_crowd()
     machine.seconds_until(lambda: machine.status().get("last_ack_s") is not None, "the broker", START_S)
 
 
@@ -36,14 +36,14 @@ def test_a_full_disk(machine: Machine, listener: Listener, rows: list[Row], befo
     pid = machine.pid()
     machine.disk.fill()
     more(machine, listener, than=before.held, by=100)
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     machine.seconds_until(lambda: "outbox_in_memory" in machine.reasons(), "it is told", FEW_S)
     told = machine.depth()
     machine.seconds_until(lambda: machine.depth() > told + 100, "events wait in memory", FEW_S)
     machine.disk.make_room()
     back_s = machine.seconds_until(lambda: "outbox_in_memory" not in machine.reasons(), "they are saved", SAVED_S)
     held = books(listener.events()).held
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=held, by=told + 100)
     reckon(rows, "full disk, then room again", before, listener, back_s=back_s)
     assert machine.pid() == pid
@@ -52,7 +52,7 @@ def test_a_full_disk(machine: Machine, listener: Listener, rows: list[Row], befo
 
 def test_a_kill_while_the_disk_is_full(machine: Machine, listener: Listener, rows: list[Row], before: Books) -> None:
     """What was in memory only is lost; the next start says how many, on a disk that is full still."""
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     machine.disk.fill()
     machine.seconds_until(lambda: "outbox_in_memory" in machine.reasons(), "it is told", FEW_S)
     told = machine.depth()
@@ -64,7 +64,7 @@ def test_a_kill_while_the_disk_is_full(machine: Machine, listener: Listener, row
     lost = machine.status()["outbox"]["lost"]
     assert lost > 100
     assert f"outbox: {lost} events are lost: the run before ended while the disk took no events" in machine.journal()
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=before.held, by=told + 100)
     machine.disk.make_room()
     more(machine, listener, than=books(listener.events()).held, by=100)
@@ -94,7 +94,7 @@ def torn(file: Path) -> None:
 def test_a_damaged_outbox_is_set_aside_and_its_loss_reported(
     machine: Machine, listener: Listener, rows: list[Row], before: Books, spoil: Spoil, is_counted: bool
 ) -> None:
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     machine.seconds_until(lambda: machine.depth() > 300, "events wait", FEW_S)
     machine.run("systemctl", "stop", UNIT)
     lost = waiting(machine)
@@ -108,7 +108,7 @@ def test_a_damaged_outbox_is_set_aside_and_its_loss_reported(
     reported = machine.status()["outbox"]["lost"]
     assert reported == (lost if is_counted else None)
     assert (machine.disk.folder / "outbox.sqlite.broken").exists()
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=held, by=100)
     after = books(listener.events())
     name = f"outbox {spoil.__name__.replace('_', ' ')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.service.conftest import Row
-from tests.service.machine import CROWD, Books, Listener, Machine, books
+from tests.service.machine import Books, Listener, Machine, books
 from tests.service.reckon import RESTARTED_S, START_S, more, reckon, restarted
 from tests.service.rootfs import missing
 
@@ -20,7 +20,7 @@ REPLAY_S = 300.0
 
 @pytest.fixture(autouse=True)
 def crowd(machine: Machine, listener: Listener) -> None:
-    machine.watch(CROWD, in_haste=True)
+    machine.watch_crowd()
     machine.seconds_until(lambda: machine.status().get("last_ack_s") is not None, "the broker", START_S)
 
 
@@ -29,7 +29,7 @@ def test_ten_thousand_events_are_replayed_in_order(
 ) -> None:
     pid = machine.pid()
     held, seqs, away_bytes = collect(machine, listener, AWAY)
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     more(machine, listener, than=held.held, by=AWAY, within_s=REPLAY_S)
     machine.seconds_until(lambda: machine.depth() < 100, "nothing waits", REPLAY_S)
     more(machine, listener, than=books(listener.events()).held, by=100)
@@ -49,7 +49,7 @@ def test_kill_9_in_the_middle_of_the_replay(
     machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
     held, _, _ = collect(machine, listener, AWAY)
-    machine.run("systemctl", "start", "mosquitto")
+    machine.start_broker()
     slowest_s = 0.0
     for kill in range(1, KILLS + 1):
         more(machine, listener, than=held.held, by=kill * AWAY // (KILLS + 1), within_s=REPLAY_S)
@@ -65,7 +65,8 @@ def test_kill_9_in_the_middle_of_the_replay(
 def collect(machine: Machine, listener: Listener, count: int) -> tuple[Books, int, int]:
     """Stop the broker until so many events wait. Returns what the subscriber holds, the last number of those that wait
     at least, and the bytes that they cost the disk."""
-    machine.run("systemctl", "stop", "mosquitto")
+    more(machine, listener, than=books(listener.events()).held, by=100)  # there is an epoch
+    machine.stop_broker()
     written = machine.disk.written_bytes()
     machine.seconds_until(lambda: machine.depth() >= count, f"{count} events wait", COLLECT_S)
     last_seq: int = machine.status()["seq"]
