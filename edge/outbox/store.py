@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -22,6 +23,7 @@ CREATE TABLE about (only INTEGER PRIMARY KEY CHECK (only = 1), epoch TEXT NOT NU
                     dropped INTEGER NOT NULL, lost INTEGER NOT NULL);
 """
 SCHEMA_VERSION: Final = 2
+COLUMNS: Final = "seq, CAST(made_s AS REAL), CAST(payload AS BLOB), CAST(crc AS INTEGER)"  # damage may change a type
 WAIT_S: Final = 5.0  # for another process that holds the file: a run that is just ending
 CHECKPOINT_PAGES: Final = 256  # the WAL is written back to the table at 1 MiB, and overwritten from its start
 _SIDE_FILES: Final = ("-wal", "-journal", "-shm")
@@ -126,8 +128,8 @@ class Store:
             raise sqlite3.DatabaseError("not an outbox of this version")
         with self._transaction():  # takes the lock
             self.about()
-        for payload, crc in self._db.execute("SELECT payload, crc FROM event"):
-            _check(payload, crc)
+        for found in self._db.execute(f"SELECT {COLUMNS} FROM event"):
+            _row(found)
 
     def close(self) -> None:
         self._db.close()
@@ -147,7 +149,7 @@ class Store:
         """
         with self._transaction():
             self._delete(delivered)
-            values = [(r.seq, r.made_s, r.payload, zlib.crc32(r.payload)) for r in rows]
+            values = [(r.seq, r.made_s, r.payload, checksum(r)) for r in rows]
             self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", values)
             if not rows or rows[-1].seq < last_seq:
                 self._db.execute("UPDATE about SET last_seq = max(last_seq, ?)", (last_seq,))
@@ -168,12 +170,9 @@ class Store:
 
     def next(self, after: int) -> Row | None:
         """The row with the least number above ``after``."""
-        found = self._db.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT 1", (after,)).fetchone()
-        if found is None:
-            return None
-        seq, made_s, payload, crc = found
-        _check(payload, crc)
-        return Row(seq, made_s, bytes(payload))
+        asked = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq LIMIT 1"
+        found = self._db.execute(asked, (after,)).fetchone()
+        return None if found is None else _row(found)
 
     def holds(self, seq: int) -> bool:
         return self._db.execute("SELECT 1 FROM event WHERE seq = ?", (seq,)).fetchone() is not None
@@ -211,10 +210,18 @@ class Store:
             raise
 
 
-def _check(payload: bytes, crc: int) -> None:
+def checksum(row: Row) -> int:
     """SQLite sees to it that rows can be found, not that they still hold what was put into them."""
-    if zlib.crc32(payload) != crc:
-        raise sqlite3.DatabaseError("damaged: an event is not what was put in")
+    return zlib.crc32(row.payload, zlib.crc32(struct.pack("<qd", row.seq, row.made_s)))
+
+
+def _row(found: tuple[int, float | None, bytes | None, int | None]) -> Row:
+    seq, made_s, payload, crc = found
+    if made_s is not None and payload is not None:
+        row = Row(seq, made_s, payload)
+        if checksum(row) == crc:
+            return row
+    raise sqlite3.DatabaseError("damaged: an event is not what was put in")
 
 
 def _side_files(path: Path) -> list[Path]:

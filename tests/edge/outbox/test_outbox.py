@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -355,6 +356,21 @@ def test_an_event_whose_bytes_were_changed_on_disk_is_never_sent(tmp_path: Path)
     again = open_outbox(tmp_path)
     assert [loss.count for loss in again.losses] == [2000]
     assert (held(again), again.epoch != outbox.epoch) == ([], True)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["payload = CAST(payload AS TEXT)", "payload = 7", "made_s = made_s - 1", "crc = 'x'"]
+)
+def test_a_row_of_another_kind_or_time_is_damage_too(tmp_path: Path, change: str) -> None:
+    outbox = open_outbox(tmp_path)
+    outbox.put(1, b"\xff\xfe no text")
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute(f"UPDATE event SET {change}")
+        db.commit()
+    again = open_outbox(tmp_path)
+    assert ([loss.count for loss in again.losses], again.trouble) == ([] if "CAST" in change else [1], None)
     again.close()
 
 
