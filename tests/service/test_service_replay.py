@@ -13,7 +13,7 @@ WHY_NOT = missing()
 pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
 
 AWAY = 10_000
-KILLS = 5
+SEVERAL = 3
 COLLECT_S = 900.0  # on two busy cores
 REPLAY_S = 300.0
 
@@ -48,18 +48,20 @@ def test_ten_thousand_events_are_replayed_in_order(
 def test_kill_9_in_the_middle_of_the_replay(
     machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
+    """As soon as an event came: some thousands a second leave, and it takes a moment to kill."""
     held, _, _ = collect(machine, listener, AWAY)
     machine.start_broker()
-    slowest_s = 0.0
-    for kill in range(1, KILLS + 1):
-        more(machine, listener, than=held.held, by=kill * AWAY // (KILLS + 1), within_s=REPLAY_S)
+    slowest_s, kills = 0.0, 0
+    while (now := books(listener.events()).held) < held.held + AWAY:
         pid = machine.pid()
+        more(machine, listener, than=now, by=1, within_s=REPLAY_S)
         machine.signal("KILL")
-        assert books(listener.events()).held < held.held + AWAY  # it was in the middle
+        kills += books(listener.events()).held < held.held + AWAY  # it was in the middle
         slowest_s = max(slowest_s, restarted(machine, pid, RESTARTED_S))
     more(machine, listener, than=held.held, by=AWAY + 100, within_s=REPLAY_S)
     machine.seconds_until(lambda: machine.depth() < 100, "nothing waits", REPLAY_S)
-    reckon(rows, f"kill -9, {KILLS} times within that replay", before, listener, back_s=slowest_s)
+    reckon(rows, f"kill -9, {kills} times within that replay", before, listener, back_s=slowest_s)
+    assert kills >= SEVERAL
 
 
 def collect(machine: Machine, listener: Listener, count: int) -> tuple[Books, int, int]:
