@@ -49,10 +49,12 @@ soak: setup broker  ## the same for 100,000 frames, a fault every 5,000 (ten min
 	@scripts/need ffmpeg ffmpeg
 	$(BIN)/python -m tests.soak
 
-test-service: setup  ## the unit under a real systemd, in a container (root; keeps a Debian in /var/cache/mask-edge-tests)
+test-service: setup  ## faults of a unit under a real systemd, in a container (root; 20 minutes; a Debian in /var/cache/mask-edge-tests)
 	@scripts/need --optional debootstrap debootstrap
 	@scripts/need --optional systemd-nspawn systemd-container
 	@scripts/need --optional ffmpeg ffmpeg
+	@PYTHON=/usr/bin/python3 scripts/need --optional py:gi python3-gi gir1.2-gst-rtsp-server-1.0 \
+	    gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 	$(BIN)/python -m pytest tests/service -m service -rs
 
 trace: setup  ## the system calls by which a model is installed and made active, in their order (strace)

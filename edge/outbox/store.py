@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,11 +18,12 @@ from pathlib import Path
 from typing import Final
 
 SCHEMA: Final = """
-CREATE TABLE event (seq INTEGER PRIMARY KEY, made_s REAL NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE event (seq INTEGER PRIMARY KEY, made_s REAL NOT NULL, payload BLOB NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE about (only INTEGER PRIMARY KEY CHECK (only = 1), epoch TEXT NOT NULL, last_seq INTEGER NOT NULL,
                     dropped INTEGER NOT NULL, lost INTEGER NOT NULL);
 """
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+COLUMNS: Final = "seq, CAST(made_s AS REAL), CAST(payload AS BLOB), CAST(crc AS INTEGER)"  # damage may change a type
 WAIT_S: Final = 5.0  # for another process that holds the file: a run that is just ending
 CHECKPOINT_PAGES: Final = 256  # the WAL is written back to the table at 1 MiB, and overwritten from its start
 _SIDE_FILES: Final = ("-wal", "-journal", "-shm")
@@ -80,13 +83,13 @@ def set_aside(path: Path) -> Path:
 
 
 def count_rows(path: Path) -> int | None:
-    """How many events a broken file held: from the oldest to the newest that can still be read; None where none can."""
+    """How many events a broken file held: from the oldest to the newest; None where either cannot be read any more."""
     ends: list[int] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
         for order in ("ASC", "DESC"):
             with suppress(sqlite3.Error):
                 ends += db.execute(f"SELECT seq FROM event ORDER BY seq {order} LIMIT 1").fetchone() or ()
-    return max(ends) - min(ends) + 1 if ends else None
+    return ends[1] - ends[0] + 1 if len(ends) == 2 else None
 
 
 def is_sound(path: Path) -> bool:
@@ -125,6 +128,8 @@ class Store:
             raise sqlite3.DatabaseError("not an outbox of this version")
         with self._transaction():  # takes the lock
             self.about()
+        for found in self._db.execute(f"SELECT {COLUMNS} FROM event"):
+            _row(found)
 
     def close(self) -> None:
         self._db.close()
@@ -144,7 +149,8 @@ class Store:
         """
         with self._transaction():
             self._delete(delivered)
-            self._db.executemany("INSERT INTO event VALUES (?, ?, ?)", [(r.seq, r.made_s, r.payload) for r in rows])
+            values = [(r.seq, r.made_s, r.payload, checksum(r)) for r in rows]
+            self._db.executemany("INSERT INTO event VALUES (?, ?, ?, ?)", values)
             if not rows or rows[-1].seq < last_seq:
                 self._db.execute("UPDATE about SET last_seq = max(last_seq, ?)", (last_seq,))
             if dropped:
@@ -164,8 +170,9 @@ class Store:
 
     def next(self, after: int) -> Row | None:
         """The row with the least number above ``after``."""
-        found = self._db.execute("SELECT * FROM event WHERE seq > ? ORDER BY seq LIMIT 1", (after,)).fetchone()
-        return None if found is None else Row(found[0], found[1], bytes(found[2]))
+        asked = f"SELECT {COLUMNS} FROM event WHERE seq > ? ORDER BY seq LIMIT 1"
+        found = self._db.execute(asked, (after,)).fetchone()
+        return None if found is None else _row(found)
 
     def holds(self, seq: int) -> bool:
         return self._db.execute("SELECT 1 FROM event WHERE seq = ?", (seq,)).fetchone() is not None
@@ -201,6 +208,20 @@ class Store:
             with suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             raise
+
+
+def checksum(row: Row) -> int:
+    """SQLite sees to it that rows can be found, not that they still hold what was put into them."""
+    return zlib.crc32(row.payload, zlib.crc32(struct.pack("<qd", row.seq, row.made_s)))
+
+
+def _row(found: tuple[int, float | None, bytes | None, int | None]) -> Row:
+    seq, made_s, payload, crc = found
+    if made_s is not None and payload is not None:
+        row = Row(seq, made_s, payload)
+        if checksum(row) == crc:
+            return row
+    raise sqlite3.DatabaseError("damaged: an event is not what was put in")
 
 
 def _side_files(path: Path) -> list[Path]:

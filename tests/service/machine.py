@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.service.crowd import CHANGE_S, make_crowd
+from tests.service.disk import Disk, small_disk
 from tests.service.rootfs import ROOT, build_wheel, do, in_it, layer
 
 UNIT: Final = "mask-edge.service"
@@ -22,31 +25,42 @@ BOOT_S: Final = 60.0
 CLIP_S: Final = 20  # demo/door.mp4, and about 11 events
 LOOPS: Final = 90  # half an hour of it
 HERE: Final = "/root/mask-edge"  # where the technician unpacked the tree
+CLIP: Final = "/srv/loop.mp4"
 CONFIG: Final = """
 [device]
 name = "door"
 [camera]
-source = "/srv/loop.mp4"
+source = "{source}"
 [detector]
 name = "centerface"
 [publish]
 sinks = ["mqtt://127.0.0.1"]
 """
-# What was taken for the daemon to say READY and to feed the watchdog is not in this tree: then only the rest is tested.
-SILENT: Final = "[Service]\nType=exec\nWatchdogSec=0\n"
-
-
-def speaks() -> bool:
-    """Does the tree's daemon talk to systemd?"""
-    return (ROOT / "edge" / "notify.py").is_file()
+CROWD: Final = f"""
+[device]
+name = "door"
+[camera]
+source = "/srv/crowd/people"
+[classifier]
+bundle = "/srv/crowd/bundle"
+[decide]
+change_s = {CHANGE_S}
+[publish]
+sinks = ["mqtt://127.0.0.1"]
+"""
+# A source that is no camera is taken as fast as it can be judged.
+IN_HASTE: Final = "[Service]\nExecStart=\nExecStart=/opt/mask-edge/bin/edge run --pace max\n"
+# Mosquitto keeps 1,000 messages for a subscriber that is slow, and drops the rest: not what is tested here.
+BROKER: Final = "max_queued_messages 0\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """leader: process 1 of the container, as this machine numbers it."""
+    """leader: process 1 of the container, as this machine numbers it. disk: what lies at /var/lib/mask-edge."""
 
     root: Path
     leader: int
+    disk: Disk
 
     def run(self, *argv: str, check: bool = True) -> str:
         done = subprocess.run([*self.enter(), *argv], check=False, capture_output=True, text=True, timeout=120)
@@ -72,6 +86,54 @@ class Machine:
     def journal(self) -> str:
         return self.run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT, check=False)
 
+    def status(self) -> dict[str, Any]:
+        """What ``edge status --json`` gives, of the last five seconds; empty while no daemon runs."""
+        said = self.run("cat", "/run/mask-edge/status.json", check=False)
+        found: dict[str, Any] = json.loads(said) if said else {}
+        return found
+
+    def reasons(self) -> list[str]:
+        found: list[str] = self.status().get("reasons", [])
+        return found
+
+    def depth(self) -> int:
+        """Events that wait in the outbox, on disk and in memory."""
+        found: int = self.status().get("outbox", {}).get("depth", 0)
+        return found
+
+    def stop_broker(self) -> None:
+        self.run("systemctl", "stop", "mosquitto")
+
+    def start_broker(self) -> None:
+        """What it says is shown where it does not start; Debian's unit tries again."""
+        self.run("systemctl", "start", "mosquitto", check=False)
+        deadline_s = time.monotonic() + BOOT_S
+        while self.run("systemctl", "is-active", "mosquitto", check=False) != "active":
+            said = self.run("systemctl", "status", "--no-pager", "--full", "mosquitto", check=False)
+            assert time.monotonic() < deadline_s, said
+            time.sleep(0.2)
+
+    def watch(self, source: str) -> None:
+        """Start the unit with this source, in real time."""
+        self._start_with(CONFIG.format(source=source), None)
+
+    def watch_crowd(self) -> None:
+        """Start the unit with ``crowd`` before it, as fast as it can be judged."""
+        self._start_with(CROWD, IN_HASTE)
+
+    def _start_with(self, config: str, override: str | None) -> None:
+        """Nothing where it runs with these already."""
+        file, beside = self.root / "etc/mask-edge/config.toml", self.root / f"etc/systemd/system/{UNIT}.d/test.conf"
+        if (file.read_text(), beside.exists()) == (config, override is not None) and self.is_active():
+            return
+        file.write_text(config)
+        beside.parent.mkdir(exist_ok=True)
+        beside.unlink(missing_ok=True)
+        if override is not None:
+            beside.write_text(override)
+        self.run("systemctl", "daemon-reload")
+        self.run("systemctl", "restart", UNIT)
+
     def signal(self, name: str) -> None:
         self.run("systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT)
 
@@ -85,45 +147,68 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What an independent subscriber (mosquitto_sub, a session that outlives the broker) got."""
+    """What an independent subscriber (mosquitto_sub, a session that outlives the broker) got: lines of topic, user
+    properties and payload."""
 
     record: Path
 
+    def lines(self, suffix: str) -> list[tuple[str, str]]:
+        """Properties and payload of all that came on topics with this end."""
+        whole = self.record.read_text().rpartition("\n")[0]  # the last line may still be coming
+        found = [line.split("\t", 2) for line in whole.splitlines()]
+        return [(properties, payload) for topic, properties, payload in found if topic.endswith(suffix)]
+
     def payloads(self, suffix: str) -> list[str]:
-        lines = [line.partition(" ") for line in self.record.read_text().splitlines()]
-        return [payload for topic, _, payload in lines if topic.endswith(suffix)]
+        return [payload for _, payload in self.lines(suffix)]
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(payload) for payload in self.payloads("/event")]
 
+    def replayed(self) -> set[str]:
+        """``id`` of every event that came at least once with ``replayed=true``."""
+        lines = self.lines("/event")
+        return {json.loads(payload)["id"] for properties, payload in lines if properties == "replayed:true"}
+
+    def count(self) -> int:
+        """Events that came, the same one again included; quick."""
+        return self.record.read_bytes().count(b"/event\t")
+
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Every event by ``id``: how many came, which numbers are missing, how many came again, and were they in order."""
+    """Every event by ``id``: how many came, which numbers are missing, how many came again, and were they in order.
+
+    epochs: those seen, in order; the numbers of each begin with 1. last_seq: of the last of them.
+    """
 
     held: int
     lost: int
     again: int
     in_order: bool
+    epochs: tuple[str, ...]
+    last_seq: int
 
 
 def books(events: list[dict[str, Any]]) -> Books:
     count = Counter(event["id"] for event in events)
-    seqs = [event["seq"] for event in {event["id"]: event for event in events}.values()]  # in the order of first sight
-    missing = set(range(1, max(seqs, default=0) + 1)) - set(seqs)
-    return Books(len(count), len(missing), sum(count.values()) - len(count), seqs == sorted(seqs))
+    seqs: defaultdict[str, list[int]] = defaultdict(list)
+    for event in {event["id"]: event for event in events}.values():  # in the order of first sight
+        seqs[event["id"].split(":")[1]].append(event["seq"])
+    lost = sum(len(set(range(1, max(numbers) + 1)) - set(numbers)) for numbers in seqs.values())
+    in_order = all(numbers == sorted(numbers) for numbers in seqs.values())
+    last_seq = max(list(seqs.values())[-1]) if seqs else 0
+    return Books(len(count), lost, sum(count.values()) - len(count), in_order, tuple(seqs), last_seq)
 
 
 @contextlib.contextmanager
 def booted(folder: Path) -> Iterator[Machine]:
     """A machine with everything installed but not started. folder: of the test's own, for all that is written."""
-    with layer(folder) as root:
-        furnish(root, folder)
+    with layer(folder) as root, small_disk(folder) as disk:
+        furnish(root, folder, disk)
         log = (folder / "console").open("wb")
-        argv = ("systemd-nspawn", "--quiet", "-D", str(root), "-b", "--private-network", "--register=no", "--keep-unit")
-        nspawn = subprocess.Popen([*argv, "--link-journal=no"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        nspawn = subprocess.Popen(booting(root, disk), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            yield up(root, nspawn, folder / "console")
+            yield up(root, nspawn, folder / "console", disk)
         finally:
             nspawn.send_signal(signal.SIGTERM)  # powers the container off
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -133,13 +218,20 @@ def booted(folder: Path) -> Iterator[Machine]:
             log.close()
 
 
-def up(root: Path, nspawn: subprocess.Popen[bytes], console: Path) -> Machine:
+def booting(root: Path, disk: Disk) -> list[str]:
+    """The command line that boots it."""
+    name = f"--machine=mask-edge-test-{os.getpid()}"
+    alone = ("--private-network", "--register=no", "--keep-unit", "--link-journal=no", name)
+    return ["systemd-nspawn", "--quiet", "-D", str(root), "-b", *alone, f"--bind={disk.folder}:/var/lib/mask-edge"]
+
+
+def up(root: Path, nspawn: subprocess.Popen[bytes], console: Path, disk: Disk) -> Machine:
     children = Path(f"/proc/{nspawn.pid}/task/{nspawn.pid}/children")
     deadline_s = time.monotonic() + BOOT_S
     while time.monotonic() < deadline_s and nspawn.poll() is None:
         pids = children.read_text().split()
         if pids:
-            machine = Machine(root, int(pids[0]))
+            machine = Machine(root, int(pids[0]), disk)
             state = machine.run("systemctl", "is-system-running", check=False)
             if state in ("running", "degraded"):
                 return machine
@@ -147,24 +239,27 @@ def up(root: Path, nspawn: subprocess.Popen[bytes], console: Path) -> Machine:
     raise AssertionError(f"the container did not come up:\n{console.read_text(errors='replace')[-4000:]}")
 
 
-def furnish(root: Path, folder: Path) -> None:
-    """The tree as a technician has it, installed by the lines of docs/operate.md; the clip; the detector's file."""
+def furnish(root: Path, folder: Path, disk: Disk) -> None:
+    """The tree as a technician has it, installed by the lines of docs/operate.md; the clip; the detectors' files."""
     here = root / HERE.lstrip("/")
     here.mkdir()
     for part in ("deploy", "docs"):
         shutil.copytree(ROOT / part, here / part)
     shutil.copy(build_wheel(folder), here)
     in_it(root, "sh", "-euxc", f"cd {HERE}\n{install_lines()}")
-    (root / "etc/mask-edge/config.toml").write_text(CONFIG)
-    detectors = root / "var/lib/mask-edge/third_party"
-    detectors.mkdir(parents=True)
-    shutil.copy(ROOT / "models/third_party/centerface.onnx", detectors)
+    (root / "etc/mask-edge/config.toml").write_text(CONFIG.format(source=CLIP))
+    (root / "etc/mosquitto/conf.d/test.conf").write_text(BROKER)
+    detectors = disk.folder / "third_party"
+    detectors.mkdir()
+    for file in (ROOT / "models/third_party").glob("*.onnx"):
+        shutil.copy(file, detectors)
+    loop_clip(root / CLIP.lstrip("/"))
+    make_crowd(root / "srv/crowd")
+
+
+def loop_clip(to: Path) -> None:
     clip = ("-stream_loop", str(LOOPS - 1), "-i", str(ROOT / "demo/door.mp4"), "-c", "copy", "-an")
-    do("ffmpeg", "-loglevel", "error", *clip, str(root / "srv/loop.mp4"))
-    if not speaks():
-        override = root / f"etc/systemd/system/{UNIT}.d/silent.conf"
-        override.parent.mkdir()
-        override.write_text(SILENT)
+    do("ffmpeg", "-loglevel", "error", *clip, str(to))
 
 
 def install_lines() -> str:
@@ -181,7 +276,7 @@ def install_lines() -> str:
 def listening(machine: Machine, record: Path) -> Iterator[Listener]:
     with record.open("wb") as out:
         session = ("-V", "5", "-i", "listener", "-c", "-x", "4294967295", "-q", "1")
-        argv = ("mosquitto_sub", "-h", "127.0.0.1", *session, "-t", "mask-edge/#", "-F", "%t %p")
+        argv = ("mosquitto_sub", "-h", "127.0.0.1", *session, "-t", "mask-edge/#", "-F", "%t\t%P\t%p")
         process = subprocess.Popen([*machine.enter(), *argv], stdout=out, stderr=subprocess.DEVNULL)
         try:
             yield Listener(record)

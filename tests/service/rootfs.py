@@ -24,7 +24,7 @@ PACKAGES: Final = (
     *("systemd", "systemd-sysv", "dbus", "udev", "iproute2", "procps"),
     *("python3", "python3-venv", "ca-certificates", "mosquitto", "mosquitto-clients"),
 )
-NEEDED: Final = ("debootstrap", "systemd-nspawn", "nsenter", "ffmpeg")
+NEEDED: Final = ("debootstrap", "systemd-nspawn", "nsenter", "ffmpeg", "mkfs.ext4", "findmnt")
 QUIETLY: Final = ("nice", "-n", "19")
 
 
@@ -34,9 +34,11 @@ def missing() -> str | None:
         return "needs root: sudo make test-service"
     absent = [program for program in NEEDED if not shutil.which(program)]
     if absent:
-        return f"needs {', '.join(absent)}: apt install debootstrap systemd-container util-linux ffmpeg"
+        return f"needs {', '.join(absent)}: apt install debootstrap systemd-container util-linux e2fsprogs ffmpeg"
     if "overlay" not in Path("/proc/filesystems").read_text():
         return "needs overlayfs in the kernel: modprobe overlay"
+    if not Path("/dev/loop-control").exists():
+        return "needs loop devices, for a disk that can be full: modprobe loop"
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.edge.bundles import ENDLESS_MODEL, looping_bundle
-from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, up
+from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, booting, listening, up
 from tests.service.rootfs import ROOT, missing
 
 WHY_NOT = missing()
@@ -101,7 +101,7 @@ def test_a_user_of_no_rights_changes_nothing(machine: Machine) -> None:
     nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
     said = machine.run(*nobody, "sh", "-c", "STATE_DIRECTORY=/var/lib/mask-edge edge model rollback 2>&1; echo $?")
     assert said.endswith("77"), said
-    assert Path(f"{machine.root}/var/lib/mask-edge/models/trial.json").exists()
+    assert (machine.disk.folder / "models/trial.json").exists()
 
 
 def test_power_cuts_within_the_trial_are_no_failed_starts(machine: Machine, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_power_cuts_within_the_trial_are_no_failed_starts(machine: Machine, tmp_
     machine.run("edge", "model", "activate", tag)
     os.kill(machine.leader, signal.SIGKILL)
     for cut in range(3):
-        with booted_again(machine.root, tmp_path / str(cut)) as again:
+        with booted_again(machine, tmp_path / str(cut)) as again:
             again.run("systemctl", "start", UNIT)
             soon(again, lambda again=again: status(again)["trial"]["at_work"], "at work")  # type: ignore[misc]
             trial = status(again)["trial"]
@@ -119,13 +119,12 @@ def test_power_cuts_within_the_trial_are_no_failed_starts(machine: Machine, tmp_
 
 
 @contextlib.contextmanager
-def booted_again(root: Path, console: Path) -> Iterator[Machine]:
-    """The same disk after the power came back."""
-    argv = ("systemd-nspawn", "--quiet", "-D", str(root), "-b", "--private-network", "--register=no", "--keep-unit")
+def booted_again(machine: Machine, console: Path) -> Iterator[Machine]:
+    """The same disks after the power came back."""
     with console.open("wb") as log:
-        nspawn = subprocess.Popen([*argv, "--link-journal=no"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        nspawn = subprocess.Popen(booting(machine.root, machine.disk), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            yield up(root, nspawn, console)
+            yield up(machine.root, nspawn, console, machine.disk)
         finally:
             nspawn.kill()
             nspawn.wait()

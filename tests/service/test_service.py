@@ -8,63 +8,19 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from edge.journal import ACTIONS
 from tests.service.conftest import Row
-from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, listening, speaks
+from tests.service.machine import UNIT, Books, Listener, Machine
+from tests.service.reckon import RESTARTED_S, START_S, WATCHDOG_S, more, reckon, restarted
 from tests.service.rootfs import ROOT, missing
 
 WHY_NOT = missing()
 pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
-needs_notify = pytest.mark.skipif(not speaks(), reason="the daemon does not talk to systemd yet")
 
-RESTART_S = 5.0
-WATCHDOG_S = 60.0
-STOP_S = 45.0
-EVENTS_S = 60.0  # the clip has one every two seconds on the average, but a pause of six
-START_S = 30.0
-
-
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with booted(tmp_path_factory.mktemp("machine")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def listener(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Listener]:
-    machine.seconds_until(
-        lambda: "ActiveState=active" in machine.run("systemctl", "show", "mosquitto"), "broker", BOOT_S
-    )
-    with listening(machine, tmp_path_factory.mktemp("heard") / "record") as one:
-        yield one
-
-
-@pytest.fixture
-def before(machine: Machine, listener: Listener) -> int:
-    """Events held when the fault strikes; the unit is active."""
-    assert machine.is_active(), machine.journal()[-2000:]
-    return books(listener.events()).held
-
-
-def more(machine: Machine, listener: Listener, than: int, by: int = 3) -> None:
-    machine.seconds_until(lambda: books(listener.events()).held >= than + by, f"{by} more events", EVENTS_S)
-
-
-def reckon(rows: list[Row], fault: str, active_s: float, before: int, listener: Listener) -> None:
-    """Whatever happened: every number is held, once by id, in order."""
-    found = books(listener.events())
-    rows.append(Row(fault, active_s, before, found.held, found.lost, found.again))
-    assert (found.lost, found.in_order) == (0, True)
-    assert found.held > before
-
-
-def restarted(machine: Machine, old_pid: str | None, limit_s: float) -> float:
-    """Seconds until it is active in another process."""
-    return machine.seconds_until(lambda: machine.pid() not in (None, old_pid), "it is active again", limit_s)
+NOTHING = Books(0, 0, 0, True, (), 0)
 
 
 # --- installed ---
@@ -104,7 +60,7 @@ def test_it_starts_without_a_password_and_tells_what_it_sees(
     machine.seconds_until(machine.is_active, "active", START_S)
     active_s = time.monotonic() - started_s
     more(machine, listener, than=0)
-    reckon(rows, "start", active_s, 0, listener)
+    reckon(rows, "start", NOTHING, listener, back_s=active_s)
     assert listener.payloads("/availability")[-1] == "online"
 
 
@@ -191,16 +147,16 @@ def test_a_password_reaches_the_unit_alone_and_an_absent_one_does_not_keep_it_fr
 # --- faults ---
 
 
-def test_kill_9(machine: Machine, listener: Listener, rows: list[Row], before: int) -> None:
+def test_kill_9(machine: Machine, listener: Listener, rows: list[Row], before: Books) -> None:
     pid = machine.pid()
     machine.signal("KILL")
-    active_s = restarted(machine, pid, RESTART_S + START_S)
-    more(machine, listener, than=before)
-    reckon(rows, "kill -9", active_s, before, listener)
+    active_s = restarted(machine, pid, RESTARTED_S)
+    more(machine, listener, than=before.held)
+    reckon(rows, "kill -9", before, listener, back_s=active_s)
 
 
 def test_kill_9_again_and_again_never_ends_in_a_start_limit(
-    machine: Machine, listener: Listener, rows: list[Row], before: int
+    machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
     """systemd gives up after five starts in ten seconds, if it is let."""
     started_s = time.monotonic()
@@ -209,35 +165,33 @@ def test_kill_9_again_and_again_never_ends_in_a_start_limit(
         machine.signal("KILL")
         machine.run("systemctl", "start", UNIT)
     active_s = machine.seconds_until(machine.is_active, "active", START_S)
-    more(machine, listener, than=before)
-    reckon(rows, f"killed 7 times in {time.monotonic() - started_s:.0f} s", active_s, before, listener)
+    more(machine, listener, than=before.held)
+    reckon(rows, f"killed 7 times in {time.monotonic() - started_s:.0f} s", before, listener, back_s=active_s)
     assert "start-limit" not in machine.journal()
     assert "repeated too quickly" not in machine.journal()
 
 
-@needs_notify
 def test_a_stopped_process_is_ended_by_the_watchdog(
-    machine: Machine, listener: Listener, rows: list[Row], before: int
+    machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
     pid = machine.pid()
     machine.signal("STOP")
-    active_s = restarted(machine, pid, WATCHDOG_S + RESTART_S + START_S)
-    more(machine, listener, than=before)
-    reckon(rows, "SIGSTOP", active_s, before, listener)
+    active_s = restarted(machine, pid, WATCHDOG_S)
+    more(machine, listener, than=before.held)
+    reckon(rows, "SIGSTOP", before, listener, back_s=active_s)
     assert "Watchdog timeout" in machine.journal()
     assert machine.run("sh", "-c", "find / /var/lib/systemd/coredump -maxdepth 1 -type f -name 'core*'") == ""
 
 
 def test_the_broker_goes_away_and_comes_back(
-    machine: Machine, listener: Listener, rows: list[Row], before: int
+    machine: Machine, listener: Listener, rows: list[Row], before: Books
 ) -> None:
     pid = machine.pid()
-    machine.run("systemctl", "stop", "mosquitto")
+    machine.stop_broker()
     time.sleep(25)  # more than a loop of the clip
-    held = books(listener.events()).held
-    machine.run("systemctl", "start", "mosquitto")
-    more(machine, listener, than=held, by=8)
-    reckon(rows, "broker away for 25 s", 0.0, before, listener)
+    machine.start_broker()
+    more(machine, listener, than=before.held, by=8)
+    reckon(rows, "broker away for 25 s", before, listener)
     assert machine.pid() == pid
     assert listener.payloads("/availability")[-1] == "online"
     asked = machine.run("journalctl", "-u", UNIT, "-o", "cat", "MASK_EDGE_ACTION=broker_away")
@@ -249,51 +203,16 @@ def test_between_a_kill_and_the_restart_edge_status_says_that_none_runs(machine:
     pid = machine.pid()
     machine.signal("KILL")
     assert machine.run("sh", "-c", "edge status 2>/dev/null; echo $?") == "69"
-    restarted(machine, pid, RESTART_S + START_S)
+    restarted(machine, pid, RESTARTED_S)
     assert machine.run("edge", "status").startswith("status ")
 
 
-def test_killed_while_the_broker_is_away(machine: Machine, listener: Listener, rows: list[Row], before: int) -> None:
-    machine.run("systemctl", "stop", "mosquitto")
+def test_killed_while_the_broker_is_away(machine: Machine, listener: Listener, rows: list[Row], before: Books) -> None:
+    machine.stop_broker()
     time.sleep(15)
     pid = machine.pid()
     machine.signal("KILL")
-    active_s = restarted(machine, pid, RESTART_S + START_S)
-    held = books(listener.events()).held
-    machine.run("systemctl", "start", "mosquitto")
-    more(machine, listener, than=held, by=5)
-    reckon(rows, "kill -9 while the broker is away", active_s, before, listener)
-
-
-# --- the end ---
-
-
-def test_a_clean_stop_is_in_time_and_says_offline(
-    machine: Machine, listener: Listener, rows: list[Row], before: int
-) -> None:
-    started_s = time.monotonic()
-    machine.run("systemctl", "stop", UNIT)
-    took_s = time.monotonic() - started_s
-    assert took_s < STOP_S
-    assert (machine.show("ActiveState"), machine.show("Result")) == ("inactive", "success")
-    machine.seconds_until(lambda: listener.payloads("/availability")[-1] == "offline", "offline", 5)
-    found = books(listener.events())
-    rows.append(Row(f"clean stop, in {took_s:.1f} s", 0.0, before, found.held, found.lost, found.again))
-    assert (found.lost, found.in_order) == (0, True)
-
-
-def test_a_start_that_can_never_work_is_tried_for_ever(machine: Machine) -> None:
-    """A config that is wrong ends in 78 each time; when it is mended, nobody has to reset anything."""
-    config = "/etc/mask-edge/config.toml"
-    machine.run("sed", "-i.right", "s/source =/sauce =/", config)
-    machine.run("systemctl", "start", UNIT, check=False)
-    machine.seconds_until(lambda: int(machine.show("NRestarts")) >= 3, "three attempts", 90)
-    assert "status=78/CONFIG" in machine.journal()
-    assert "78" in machine.run("journalctl", "-u", UNIT, "-p", "err", "-o", "verbose", "MASK_EDGE_ACTION=ended")
-    assert "camera.sauce is not a known key: did you mean source?" in machine.journal()
-    machine.run("mv", f"{config}.right", config)
-    machine.seconds_until(machine.is_active, "active", RESTART_S + START_S)
-
-
-def test_the_journal_holds_no_traceback(machine: Machine) -> None:
-    assert "Traceback" not in machine.journal()
+    active_s = restarted(machine, pid, RESTARTED_S)
+    machine.start_broker()
+    more(machine, listener, than=before.held, by=5)
+    reckon(rows, "kill -9 while the broker is away", before, listener, back_s=active_s)

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -331,6 +332,65 @@ def test_a_damaged_file_is_set_aside_with_the_number_known(tmp_path: Path) -> No
     fill(again, 1)
     again.close()
     assert not open_outbox(tmp_path).losses
+
+
+def test_a_number_is_told_only_where_it_is_known(tmp_path: Path) -> None:
+    """The newest events cannot be read: the oldest that can does not say how many there were."""
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 2000)
+    outbox.close()
+    data = bytearray((tmp_path / FILE).read_bytes())
+    page = data.index(b"event 2000") // 4096 * 4096
+    data[page : page + 600] = b"\xff" * 600
+    (tmp_path / FILE).write_bytes(data)
+    again = open_outbox(tmp_path)
+    assert [loss.count for loss in again.losses] == [None]
+    again.close()
+
+
+def test_an_event_whose_bytes_were_changed_on_disk_is_never_sent(tmp_path: Path) -> None:
+    """SQLite keeps no checksums: to it, such a file is in order."""
+    outbox = open_outbox(tmp_path)
+    fill(outbox, 2000)
+    outbox.close()
+    spoil(tmp_path / FILE, b"event 1000", b"event 10?0")
+    again = open_outbox(tmp_path)
+    assert [loss.count for loss in again.losses] == [2000]
+    assert (held(again), again.epoch != outbox.epoch) == ([], True)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["payload = CAST(payload AS TEXT)", "payload = 7", "made_s = made_s - 1", "crc = 'x'"]
+)
+def test_a_row_of_another_kind_or_time_is_damage_too(tmp_path: Path, change: str) -> None:
+    outbox = open_outbox(tmp_path)
+    outbox.put(1, b"\xff\xfe no text")
+    outbox.close()
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.execute(f"UPDATE event SET {change}")
+        db.commit()
+    again = open_outbox(tmp_path)
+    assert ([loss.count for loss in again.losses], again.trouble) == ([] if "CAST" in change else [1], None)
+    again.close()
+
+
+def test_an_event_whose_bytes_change_under_a_running_daemon_is_never_sent(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    for seq in range(1, 4001):  # more than SQLite keeps in memory
+        outbox.put(seq, f"event {seq};".encode() + b"x" * 2000)
+    outbox.close()
+    outbox = open_outbox(tmp_path)
+    spoil(tmp_path / FILE, b"event 1000;", b"event 10?0;")
+    assert held(outbox) == list(range(1, 1000))
+    assert "damaged" in (outbox.trouble or "")
+    outbox.close()
+
+
+def spoil(file: Path, old: bytes, new: bytes) -> None:
+    data = file.read_bytes()
+    assert data.count(old) == 1
+    file.write_bytes(data.replace(old, new))
 
 
 @pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
