@@ -42,7 +42,9 @@ class Settings:
         device = self.device or facts.host.lower()
         values = {"device": device, "camera": self.camera, "broker": self.broker, "ca_file": CA_FILE if self.ca else ""}
         try:
-            text = Template(self.template).substitute({key: json.dumps(value) for key, value in values.items()})
+            text = Template(self.template).substitute(
+                {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+            )
             config, findings = examine_config(tomllib.loads(text))
         except (KeyError, ValueError) as error:  # also what tomllib raises
             raise ConfigError(f"the template for {name} does not make a configuration ({error}): correct it") from error

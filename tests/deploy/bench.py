@@ -31,7 +31,7 @@ PACKAGES: Final = (
     *("openssh-server", "sudo", "ca-certificates"),
 )
 BROUGHT: Final = ("python3-venv", "python3-systemd")
-NETWORK: Final = "10.213"  # /16; each door has a /30 of it
+NETWORK: Final = f"10.{200 + os.getpid() % 50}"  # /16, another for another run; each door has a /30 of it
 SSHD_S: Final = 20.0
 
 
@@ -102,6 +102,8 @@ class Door:
     """
 
     name: str
+    namespace: str
+    wire: str
     address: str
     gateway: str
     folder: Path
@@ -126,7 +128,7 @@ class Door:
     def boot(self) -> Door:
         console = self.folder / "console"
         argv = ("systemd-nspawn", "--quiet", "-D", str(self.root), "-b", "--register=no", "--keep-unit")
-        wire = f"--network-namespace-path=/run/netns/{self.name}"
+        wire = f"--network-namespace-path=/run/netns/{self.namespace}"
         with console.open("ab") as log:
             whole = [*argv, wire, "--link-journal=no"]
             self._nspawn = subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -158,11 +160,7 @@ class Door:
         self._nspawn = self._machine = None
 
     def pull_cable(self, is_out: bool = True) -> None:
-        do("ip", "link", "set", wire_of(self.name), "down" if is_out else "up")
-
-
-def wire_of(name: str) -> str:
-    return f"ve-{name}"[:15]
+        do("ip", "link", "set", self.wire, "down" if is_out else "up")
 
 
 @dataclass
@@ -190,9 +188,10 @@ class Bench:
         gateway, address = (f"{NETWORK}.{number // 60}.{number % 60 * 4 + last}" for last in (1, 2))
         folder = self.folder / name
         lower = (on.upper, *on.lower) if on else (base(),)
-        self._stack.enter_context(wired(name, gateway, address))
+        namespace, wire = f"door-{os.getpid()}-{number}", f"ve{os.getpid()}-{number}"
+        self._stack.enter_context(wired(namespace, wire, gateway, address))
         root = self._stack.enter_context(layered(folder, lower))
-        door = Door(name, address, gateway, folder, lower, root)
+        door = Door(name, namespace, wire, address, gateway, folder, lower, root)
         self._stack.callback(door.cut_power)
         self._settle(door)
         self._doors.append(door)
@@ -224,21 +223,19 @@ class Bench:
 
 
 @contextlib.contextmanager
-def wired(name: str, gateway: str, address: str) -> Iterator[None]:
+def wired(namespace: str, wire: str, gateway: str, address: str) -> Iterator[None]:
     """A namespace with one wire to this machine, and no other way out."""
-    wire = wire_of(name)
-    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-    do("ip", "netns", "add", name)
+    do("ip", "netns", "add", namespace)
     try:
-        do("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", name)
+        do("ip", "link", "add", wire, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         do("ip", "addr", "add", f"{gateway}/30", "dev", wire)
         do("ip", "link", "set", wire, "up")
-        do("ip", "-n", name, "addr", "add", f"{address}/30", "dev", "eth0")
+        do("ip", "-n", namespace, "addr", "add", f"{address}/30", "dev", "eth0")
         for end in ("eth0", "lo"):
-            do("ip", "-n", name, "link", "set", end, "up")
+            do("ip", "-n", namespace, "link", "set", end, "up")
         yield
     finally:
-        do("ip", "netns", "del", name)
+        do("ip", "netns", "del", namespace)
 
 
 def make_key(path: Path) -> None:
