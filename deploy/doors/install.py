@@ -22,7 +22,7 @@ from deploy.doors.report import DoorReport
 from deploy.doors.ssh import Connection, Ssh, as_root, ssh_for
 from deploy.doors.steps import Outcome, Send, Step, StepFailed, carry_out
 from edge import __version__
-from edge.errors import EdgeError, InputMissing, UsageError
+from edge.errors import DiskError, EdgeError, InputMissing, UsageError
 
 EPILOG: Final = """examples:
   deploy/install root@192.168.7.20 --camera v4l2:/dev/video0 --broker mqtt://192.168.7.2
@@ -94,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgeError as error:
         print(f"deploy/install: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        return 0
     except KeyboardInterrupt:
         return 130
 
@@ -155,6 +157,9 @@ class Work:
             return DoorReport(door.target.name, error.outcomes, str(error), error.detail, error.exit_code)
         except EdgeError as error:
             return DoorReport(door.target.name, error=str(error), exit_code=error.exit_code)
+        except OSError as error:
+            said = f"{error.filename or 'this machine'}: {error.strerror}: make room here, or look at its permissions"
+            return DoorReport(door.target.name, error=said, exit_code=DiskError.exit_code)
         finally:
             with suppress(OSError):
                 connection.close()

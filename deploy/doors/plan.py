@@ -241,7 +241,7 @@ def switch(software: Software) -> Step:
     unit = "systemd-run --quiet --collect --wait --unit=mask-edge-switch -pTimeoutStartSec=infinity"
     act = f"""{unit} {new}/switch {software.release}; code=$?
 [ $code = 0 ] && exit
-{LAST_WORDS}
+cat {BASE}/why && rm {BASE}/why
 case $code in
 1) echo "the new software did not come up; back at $(readlink {LINK}), $(systemctl is-active mask-edge)";;
 2) echo "the daemon did not come up";;

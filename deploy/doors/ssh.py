@@ -115,7 +115,7 @@ class Connection:
         return self._run(f"sh -c {shlex.quote(script)}", b"", 60.0, b"")
 
     def _run(self, command: str, stdin: bytes | Path, timeout_s: float, first_line: bytes) -> Done:
-        argv = [*self.ssh.command(self.target), f"LC_ALL=C exec {command}" if not self.become else f"exec {command}"]
+        argv = [*self.ssh.command(self.target), f"exec env LC_ALL=C {command}"]
         with tempfile.TemporaryFile() as sent:
             source = sent
             if isinstance(stdin, Path) and not first_line:
@@ -157,18 +157,23 @@ class Connection:
 
 def as_root(connection: Connection, sudo_password: bytes | None) -> Connection:
     """The same door, with a way to be root: root's login, sudo without a password, or with the one given."""
-    who = connection.plain("id -u; id -un; sudo -n true 2>/dev/null && echo sudo; command -v sudo").out.split()
+    asked = connection.plain("id -u; id -un; sudo -n true 2>/dev/null && echo sudo; command -v sudo; true")
+    who = asked.out.split()
+    if asked.code or len(who) < 2 or not who[0].isdecimal():
+        raise Refused(
+            f"{connection.target.name} gives this login no shell ({last_line(asked)}): log in as another user"
+        )
     if who[0] == "0":
         return connection
     if "sudo" in who[2:3]:
-        return Connection(connection.ssh, connection.target, "env LC_ALL=C sudo -n -- ")
+        return Connection(connection.ssh, connection.target, "sudo -n -- ")
     name, user = connection.target.name, who[1]
     if len(who) < 3:
         raise Refused(f"{name} has no sudo and {user} is not root: log in as root (root@{name})")
     if sudo_password is None:
         raise Refused(f"sudo wants a password from {user} on {name}: give --ask-become-pass, or log in as root")
     # -k: asks every time, so that the first line of stdin is always sudo's and never the script's.
-    root = Connection(connection.ssh, connection.target, "env LC_ALL=C sudo -k -S -p '' -- ", sudo_password + b"\n")
+    root = Connection(connection.ssh, connection.target, "sudo -k -S -p '' -- ", sudo_password + b"\n")
     done = root.run("id -u")
     if done.out.strip() != "0":
         raise Refused(f"sudo refuses {user} on {name}: {last_line(done)}: check the password and the group sudo")

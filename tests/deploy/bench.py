@@ -200,6 +200,7 @@ class Bench:
     def _settle(self, door: Door) -> None:
         """What whoever puts up a machine does: its name, its host key, our public key, where packages come from."""
         (door.root / "etc/hostname").write_text(f"{door.name}\n")
+        (door.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {door.name}\n")
         (door.root / "etc/apt/sources.list").write_text("")
         keys = door.root / "root/.ssh"
         keys.mkdir(mode=0o700, exist_ok=True)

@@ -209,8 +209,8 @@ ATTEMPTS = (
 
 
 BY_THEMSELVES = (
-    "/proc /sys /dev /run/systemd /run/user /run/udev /run/sudo /run/mask-edge /run/log /run/utmp /var/log "
-    "/var/lib/mask-edge"
+    "/proc /sys /dev /run/systemd /run/user /run/udev /run/sudo /run/mask-edge /run/log /run/utmp "
+    "/run/motd.dynamic /var/log /var/lib/mask-edge"
 )
 
 
@@ -219,6 +219,15 @@ def state_of(door: Door) -> set[str]:
     prunes = " ".join(f"-path {path} -prune -o" for path in BY_THEMSELVES.split())
     found = door.run("sh", "-c", f"find /dev/shm / {prunes} ! -type d -printf '%p %m %u %T@ %s\\n'")
     return {*found.splitlines(), *door.run("find", "/var/lib/mask-edge").splitlines()}
+
+
+BRINGS = ("install -", "install - --json", "rollback", "activate mask-mnv2@0123456789ab --trial 10 --wait 120 --json")
+
+
+def test_sudo_lets_them_bring_models(door: Door) -> None:
+    for words in BRINGS:
+        command = ("/opt/mask-edge/bin/edge", "model", *words.split())
+        assert door.run("sudo", "-l", "-U", "mask-edge-deploy", "-u", "mask-edge", *command) == " ".join(command)
 
 
 def test_deployments_can_change_nothing_else(bench: Bench, door: Door, deploy_key: Path) -> None:
