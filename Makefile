@@ -12,7 +12,7 @@ export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
-.PHONY: help demo setup test test-faults test-homeassistant test-mutations test-service test-soak soak trace check acceptance bench clean
+.PHONY: help demo setup test test-faults test-homeassistant test-mutations test-service test-deploy test-soak soak trace locks check acceptance bench clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
@@ -60,6 +60,22 @@ test-service: setup  ## faults of a unit under a real systemd, in a container (r
 trace: setup  ## the system calls by which a model is installed and made active, in their order (strace)
 	@scripts/need --optional strace strace
 	$(BIN)/python -m pytest tests/edge/models/test_order_on_disk.py -s
+
+test-deploy: setup  ## deploy/install on bare Debians with a real systemd and sshd (root; keeps files in /var/cache/mask-edge-tests)
+	@scripts/need --optional debootstrap debootstrap
+	@scripts/need --optional systemd-nspawn systemd-container
+	@scripts/need --optional ffmpeg ffmpeg
+	@scripts/need --optional apt-ftparchive apt-utils
+	@scripts/need --optional mosquitto_sub mosquitto-clients
+	$(BIN)/python -m pytest tests/deploy -m deploy -rs
+
+locks: setup  ## pin what doors get (deploy/locks): run after a change of dependencies, or for newer versions
+	@for machine in x86_64 aarch64; do for python in 3.11 3.13; do \
+	    $(BIN)/python -m uv pip compile pyproject.toml --quiet --upgrade --no-header --no-annotate --generate-hashes \
+	        --only-binary :all: --no-python-downloads --cache-dir .cache/uv --constraint deploy/locks/constraints.txt \
+	        --python-platform $$machine-manylinux_2_36 --python-version $$python \
+	        --output-file deploy/locks/$$machine-$$python.txt >/dev/null || exit; \
+	done; done
 
 check: $(VENV)/.all  ## lint, format, types
 	$(BIN)/ruff check .
