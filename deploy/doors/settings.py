@@ -49,7 +49,7 @@ class Settings:
         except (KeyError, ValueError) as error:  # also what tomllib raises
             raise ConfigError(f"the template for {name} does not make a configuration ({error}): correct it") from error
         if findings:
-            raise ConfigError(f"the configuration of {name}: {'; '.join(findings)}")
+            raise ConfigError(f"the configuration of {name}: {'; '.join(str(finding.error) for finding in findings)}")
         self._refuse_plain_password(config, name)
         return text.encode()
 

@@ -21,6 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from tests.service.disk import Disk
 from tests.service.machine import Machine, up
 from tests.service.rootfs import CACHE, MIRROR, SUITE, do
 from tests.service.rootfs import missing as missing_for_service
@@ -132,7 +133,7 @@ class Door:
         with console.open("ab") as log:
             whole = [*argv, wire, "--link-journal=no"]
             self._nspawn = subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._machine = up(self.root, self._nspawn, console)
+        self._machine = up(self.root, self._nspawn, console, Disk(self.root / "var/lib/mask-edge", ""))
         self.machine.seconds_until(self._answers, "sshd", SSHD_S)
         return self
 

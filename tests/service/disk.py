@@ -18,7 +18,7 @@ SECTOR_BYTES: Final = 512  # the unit of /sys/block/*/stat, whatever the disk's 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """folder: where this machine sees it. device: its name below /sys/block."""
+    """folder: where this machine sees it. device: its name below /sys/block, empty for a part of the root."""
 
     folder: Path
     device: str
