@@ -260,10 +260,9 @@ def running() -> Step:
     files = f"{CONFIG} {CA_FILE} {PASSWORD} {UNIT_FILE}"
     holds = f"""exec 2>/dev/null
 systemctl is-enabled --quiet mask-edge && systemctl is-active --quiet mask-edge || exit 1
-pid=$(systemctl show -P MainPID mask-edge.service)
-started=$(date -d "$(ps -o lstart= -p "$pid")" +%s) || exit 1
+started=$(date -d "$(systemctl show -P ExecMainStartTimestamp --timestamp=us mask-edge.service)" +%s%6N) || exit 1
 for file in {files}; do
-    [ ! -e "$file" ] || [ "$(stat -c %Z "$file")" -le $((started + 2)) ] || exit 1
+    [ ! -e "$file" ] || [ "$(stat -c %.6Z "$file" | tr -d .)" -le "$started" ] || exit 1
 done"""
     act = f"systemctl enable --quiet mask-edge && systemctl restart mask-edge || {{ {LAST_WORDS}; exit 1; }}"
     return Step("daemon running with all of it", Run(holds), (Run(act),), "run 'edge check' on the door")
