@@ -29,6 +29,7 @@ class Said:
     err: str
 
     def doors(self) -> dict[str, dict[str, Any]]:
+        assert self.out, self.err
         return {door["door"]: door for door in json.loads(self.out)["doors"]}
 
 
