@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -44,8 +46,12 @@ def figures(request: pytest.FixtureRequest) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    with booted(tmp_path_factory.mktemp("machine")) as one:
+def machine() -> Iterator[Machine]:
+    """Not in pytest's folder: other runs clear that away, and what is mounted in it with it."""
+    with (
+        TemporaryDirectory(prefix="mask-edge-test-", dir="/var/tmp", ignore_cleanup_errors=True) as folder,
+        booted(Path(folder)) as one,
+    ):
         yield one
 
 
