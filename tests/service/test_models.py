@@ -118,9 +118,19 @@ def test_power_cuts_within_the_trial_are_no_failed_starts(machine: Machine, tmp_
             os.kill(again.leader, signal.SIGKILL)
 
 
+def is_held(root: Path) -> bool:
+    """Does a container still run on it?"""
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"-D\0{root}\0".encode() in line.read_bytes():
+                return True
+    return False
+
+
 @contextlib.contextmanager
 def booted_again(machine: Machine, console: Path) -> Iterator[Machine]:
-    """The same disks after the power came back."""
+    """The same disks after the power came back, which takes until the container's own process is gone."""
+    machine.seconds_until(lambda: not is_held(machine.root), "the container gone", BOOT_S)
     with console.open("wb") as log:
         nspawn = subprocess.Popen(booting(machine.root, machine.disk), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.status import EVERY_S
 from tests.service.conftest import Row
 from tests.service.machine import UNIT, Books, Listener, Machine, books
 from tests.service.reckon import RESTARTED_S, SAVED_S, START_S, more, reckon, restarted
@@ -95,7 +96,15 @@ def test_a_damaged_outbox_is_set_aside_and_its_loss_reported(
     machine: Machine, listener: Listener, rows: list[Row], before: Books, spoil: Spoil, is_counted: bool
 ) -> None:
     machine.stop_broker()
-    machine.seconds_until(lambda: machine.depth() > 300, "events wait", FEW_S)
+    then_s = machine.status()["uptime_s"]
+
+    def are_on_disk() -> bool:
+        """The status may be some seconds old, and tell of events that the broker took since."""
+        now = machine.status()
+        is_new = now["uptime_s"] > then_s + EVERY_S
+        return is_new and "outbox_in_memory" not in now["reasons"] and now["outbox"]["depth"] > 300
+
+    machine.seconds_until(are_on_disk, "events wait", FEW_S)
     machine.run("systemctl", "stop", UNIT)
     lost = waiting(machine)
     epoch, held = books(listener.events()).epochs[-1], books(listener.events()).held
