@@ -9,12 +9,14 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge.models.watch import BOOT_ID
 from tests.edge.bundles import ENDLESS_MODEL, looping_bundle
 from tests.service.machine import BOOT_S, UNIT, Listener, Machine, books, booted, booting, listening, up
 from tests.service.rootfs import ROOT, missing
@@ -22,6 +24,7 @@ from tests.service.rootfs import ROOT, missing
 WHY_NOT = missing()
 pytestmark = [pytest.mark.service, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-service {WHY_NOT}")]
 LONG_S = 180.0
+BOOT = "/etc/boot_id"  # of the machine under test
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         manifest = json.loads((one.root / "srv/second/bundle.json").read_text())
         (one.root / "srv/second/bundle.json").write_text(json.dumps({**manifest, "name": "second"}))
         looping_bundle(one.root / "srv/endless", "endless", ENDLESS_MODEL)
+        new_boot(one.root)
+        overrides = one.root / f"etc/systemd/system/{UNIT}.d"
+        overrides.mkdir(parents=True, exist_ok=True)
+        (overrides / "boot.conf").write_text(f"[Service]\nBindReadOnlyPaths={BOOT}:{BOOT_ID}\n")
+        one.run("systemctl", "daemon-reload")
         one.run("systemctl", "start", UNIT)
         one.seconds_until(one.is_active, "active", BOOT_S)
         yield one
+
+
+def new_boot(root: Path) -> None:
+    """A container has its host's kernel, and a unit with a /proc of its own the host's boot id. Not on a board."""
+    (root / BOOT.lstrip("/")).write_text(f"{uuid.uuid4()}\n")
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +144,7 @@ def is_held(root: Path) -> bool:
 def booted_again(machine: Machine, console: Path) -> Iterator[Machine]:
     """The same disks after the power came back, which takes until the container's own process is gone."""
     machine.seconds_until(lambda: not is_held(machine.root), "the container gone", BOOT_S)
+    new_boot(machine.root)
     with console.open("wb") as log:
         nspawn = subprocess.Popen(booting(machine.root, machine.disk), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
