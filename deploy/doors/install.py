@@ -5,23 +5,22 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from deploy.doors import facts, inventory, plan, report, settings, wheels
+from deploy.doors import commandline, facts, inventory, plan, report, settings, wheels
+from deploy.doors.commandline import tell
 from deploy.doors.inventory import Door
 from deploy.doors.plan import Wish
 from deploy.doors.report import DoorReport
 from deploy.doors.ssh import Connection, Ssh, as_root, ssh_for
 from deploy.doors.steps import Outcome, Send, Step, StepFailed, carry_out
-from edge import __version__
 from edge.errors import DiskError, EdgeError, InputMissing, UsageError
 
 EPILOG: Final = """examples:
@@ -42,29 +41,12 @@ AS_THE_UNIT: Final = (
 )
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}: see '{self.prog} --help'")
-
-
-def build_parser() -> Parser:
+def build_parser() -> commandline.Parser:
     about = "Make machines that ssh reaches into running doors. A second run changes nothing."
-    parser = Parser(
-        prog="deploy/install",
-        description=about,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"deploy/install {__version__}")
+    parser = commandline.parser("deploy/install", about, EPILOG)
+    commandline.add_doors(parser)
     add = parser.add_argument
-    add(
-        "hosts", nargs="+", metavar="HOST", help="[user@]host or alias of ssh's; with --inventory a host or group of it"
-    )
-    add("--inventory", type=Path, metavar="FILE", help="doors, groups and their settings, as Ansible's YAML inventory")
-    add("--parallel", type=int, default=5, metavar="N", help="doors at a time (default: 5)")
     add("--dry-run", action="store_true", help="print every step and touch nothing")
-    add("--json", action="store_true", help="one object on stdout instead of the table")
-    add("-F", "--ssh-config", type=Path, metavar="FILE", help="ssh's configuration, instead of the user's")
     add("-K", "--ask-become-pass", action="store_true", help="ask for sudo's password")
     add = parser.add_argument_group("what a door is told, where the inventory does not (mask_edge_...)").add_argument
     add(
@@ -88,16 +70,7 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="deploy/install: %(message)s")
-    try:
-        return install(build_parser().parse_intermixed_args(argv))
-    except EdgeError as error:
-        print(f"deploy/install: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        return 130
+    return commandline.end(build_parser(), install, argv)
 
 
 def install(args: argparse.Namespace) -> int:
@@ -122,8 +95,6 @@ def refuse(args: argparse.Namespace, doors: Sequence[Door]) -> None:
         raise UsageError("--device names one door, and these are several: mask_edge_device in an inventory names each")
     if args.purge and not args.remove:
         raise UsageError("--purge goes with --remove: give both, or neither")
-    if args.parallel < 1:
-        raise UsageError("--parallel must be 1 or more: leave it out for 5")
     if args.debs and not list(args.debs.glob("*.deb")):
         raise InputMissing(f"no .deb in {args.debs}: see docs/deploy.md for how to fill such a folder")
 
@@ -206,9 +177,6 @@ def ask(root: Connection, script: str) -> dict[str, Any] | None:
         if isinstance(said, dict):
             return said
     return None
-
-
-tell: Callable[[str], None] = partial(print, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
