@@ -6,6 +6,7 @@ One door is installed and switched off; each story begins with a copy of it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -133,7 +134,7 @@ def test_a_good_bundle_comes_to_work_while_events_go_on(
         until(lambda: len(subscriber.received) >= 30, "more events", 180)
     seen = events(subscriber)
     assert [event["seq"] for event in seen] == list(range(seen[0]["seq"], seen[0]["seq"] + len(seen)))
-    gaps = [after["t"] - before["t"] for before, after in zip(seen, seen[1:], strict=False)]
+    gaps = [after["t"] - before["t"] for before, after in itertools.pairwise(seen)]
     print(f"\nlongest gap between two of {len(seen)} events: {max(gaps):.1f} s; the clip's own is 6 s")
     assert door.machine.pid() == pid
     assert max(gaps) < 10
@@ -150,7 +151,7 @@ def events(subscriber: Subscriber) -> list[dict[str, Any]]:
 
 
 def test_what_a_workstation_can_see_is_never_sent(bench: Bench, key: Path, door: Door, tmp_path: Path) -> None:
-    spoilt = {
+    spoilt: dict[str, Callable[[Path], object]] = {
         "flipped": lambda bundle: flip(bundle / "model.tflite"),
         "truncated": lambda bundle: (bundle / "model.tflite").write_bytes((bundle / "model.tflite").read_bytes()[:-9]),
         "labels": lambda bundle: (bundle / "labels.txt").write_text("no_mask\nmask\nincorrect\n"),

@@ -151,7 +151,9 @@ class Door:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def ended(self, timeout_s: float) -> int:
+    def stop(self, timeout_s: float) -> int:
+        """As systemd does; its exit code. It may have come to its end by itself."""
+        self._process.terminate()
         return self._process.wait(timeout_s)
 
     def log(self) -> str:

@@ -22,6 +22,7 @@ SAMPLE_S: Final = 0.5
 WARM_SHARE: Final = 0.4  # of the frames, where there are no faults
 CALM_LOOKS: Final = 9  # a file that is being written is open for a moment
 PATIENCE_S: Final = 300.0  # until every event of before has arrived; MQTT's own pauses grow to a minute
+SPARE: Final = 8  # times the frames between two faults: the door is not to close while a fault lasts
 STUCK_S: Final = 300.0  # without a new event
 
 
@@ -107,9 +108,10 @@ def soak(
         kinds = kinds_of(can_fill_disk=bool(mounting(folder / "probe"))) if has_faults else []
         due = drawn(frames, every, seed, kinds) if kinds else []
         warm_frame = (len(kinds) + 1) * every if kinds else round(WARM_SHARE * frames)
-        make_walk(folder / "walk.mkv", frames, seed)
+        filmed = frames + SPARE * every
+        make_walk(folder / "walk.mkv", filmed, seed)
         began_s = time.monotonic()
-        with Door(folder, script(frames, due, "walk.mkv"), program) as door:
+        with Door(folder, script(filmed, due, "walk.mkv"), program) as door:
             report = Report(frames, due, warm_frame)
             over = threading.Event()
             sampling = threading.Thread(target=_sample, args=(door, report, over), daemon=True)
@@ -119,7 +121,7 @@ def soak(
             finally:
                 over.set()
                 sampling.join()
-            report.exit_code = door.ended(PATIENCE_S)
+            report.exit_code = door.stop(PATIENCE_S)
             wait_for(door.is_caught_up, "every event has arrived", PATIENCE_S)
             report.took_s = time.monotonic() - began_s
             report.told, report.held = door.events(), list(door.listener.held.values())
@@ -141,7 +143,7 @@ def _live(door: Door, report: Report, draw: random.Random, longest_s: float) -> 
         _await_frame(door, due.frame + first // 2)
         report.calm.append(_calm(door))
         print(f"{time.strftime('%H:%M:%S')} frame {door.frame():,}: {due.kind}: {report.calm[-1]}", flush=True)
-    _await_frame(door, report.frames - first // 4)
+    _await_frame(door, report.frames)
     report.calm.append(_calm(door))
 
 
