@@ -40,6 +40,10 @@ class Said:
     doors: dict[str, dict[str, Any]]
     err: str
 
+    def state(self, door: Door) -> str:
+        assert self.doors, self.err
+        return str(self.doors[door.name]["state"])
+
 
 def push(bench: Bench, key: Path, bundle: Path, *words: str) -> Said:
     argv = [str(ROOT / "deploy/push"), "-F", str(bench.ssh_config), "-l", "mask-edge-deploy", "-i", str(key), "--json"]
@@ -129,7 +133,7 @@ def test_a_good_bundle_comes_to_work_while_events_go_on(
         until(lambda: len(subscriber.received) >= 3, "three events")
         pid = door.machine.pid()
         said = push(bench, key, named(tmp_path, "second"), door.name)
-        assert (said.code, said.doors[door.name]["state"]) == (0, "at work"), said.err
+        assert (said.code, said.state(door)) == (0, "at work"), said.err
         until(lambda: events(subscriber)[-1]["model"].startswith("second@"), "an event names it")
         until(lambda: len(subscriber.received) >= 30, "more events", 180)
     seen = events(subscriber)
@@ -139,7 +143,7 @@ def test_a_good_bundle_comes_to_work_while_events_go_on(
     assert door.machine.pid() == pid
     assert max(gaps) < 10
     again = push(bench, key, tmp_path / "second", door.name)
-    assert (again.code, again.doors[door.name]["state"]) == (0, "was so"), again.err
+    assert (again.code, again.state(door)) == (0, "was so"), again.err
     assert "sending" not in again.err
 
 
@@ -196,14 +200,14 @@ def test_a_door_that_wants_signatures_takes_signed_ones_only(
     assert (wrong.code, "its signature is not one of" in wrong.doors[door.name]["why"]) == (65, True), wrong.err
     serves_the_old_one(door)
     right = push(bench, key, bundle, door.name, "--sign", str(own))
-    assert (right.code, right.doors[door.name]["state"]) == (0, "at work"), right.err
+    assert (right.code, right.state(door)) == (0, "at work"), right.err
     assert door.run("sh", "-c", f"grep -rl '{own.read_text().splitlines()[1]}' /etc /var/lib /home /root; true") == ""
 
 
 def test_a_model_that_stalls_the_daemon_is_given_up(bench: Bench, key: Path, door: Door, tmp_path: Path) -> None:
     """It passes every self-test, on the workstation and on the door."""
     said = push(bench, key, looping_bundle(tmp_path / "endless", "endless", ENDLESS_MODEL), door.name)
-    assert (said.code, said.doors[door.name]["state"]) == (65, "rolled back"), said.err
+    assert (said.code, said.state(door)) == (65, "rolled back"), said.err
     assert "died or hung" in said.doors[door.name]["why"]
     serves_the_old_one(door)
 
@@ -239,7 +243,7 @@ def test_a_clock_one_year_off_changes_nothing(bench: Bench, key: Path, door: Doo
     for path in (bundle, *bundle.rglob("*")):
         subprocess.run(["touch", "-d", "+1 year", str(path)], check=True)
     said = push(bench, key, bundle, door.name)
-    assert (said.code, said.doors[door.name]["state"]) == (0, "at work"), said.err
+    assert (said.code, said.state(door)) == (0, "at work"), said.err
 
 
 # --- cut ---
