@@ -6,6 +6,7 @@ One door is installed and switched off; each story begins with a copy of it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import shutil
@@ -158,9 +159,9 @@ def test_what_a_workstation_can_see_is_never_sent(bench: Bench, key: Path, door:
     spoilt: dict[str, Callable[[Path], object]] = {
         "flipped": lambda bundle: flip(bundle / "model.tflite"),
         "truncated": lambda bundle: (bundle / "model.tflite").write_bytes((bundle / "model.tflite").read_bytes()[:-9]),
-        "labels": lambda bundle: (bundle / "labels.txt").write_text("no_mask\nmask\nincorrect\n"),
+        "labels": lambda bundle: listed_anew(bundle, "labels.txt", b"no_mask\nmask\nincorrect\n"),
         "task": lambda bundle: rewrite(bundle, task="detector"),
-        "golden": lambda bundle: rewrite(bundle, threshold=2.0),
+        "golden": lambda bundle: listed_anew(bundle, "golden/expected.json", other_answers(bundle)),
     }
     for name, spoil in spoilt.items():
         spoil(bundle := named(tmp_path, name))
@@ -175,6 +176,21 @@ def flip(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(bytes(data))
+
+
+def listed_anew(bundle: Path, name: str, data: bytes) -> None:
+    """A file that is not what it was, with its right hash."""
+    (bundle / name).write_bytes(data)
+    files = json.loads((bundle / "bundle.json").read_text())["files"]
+    rewrite(bundle, files={**files, name: {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}})
+
+
+def other_answers(bundle: Path) -> bytes:
+    """As if by another model: what the golden inputs give, reversed."""
+    found = json.loads((bundle / "golden/expected.json").read_text())
+    for case in found["inputs"]:
+        case["raw"] = case["raw"][::-1]
+    return json.dumps(found).encode()
 
 
 def rewrite(bundle: Path, **values: Any) -> None:
@@ -249,7 +265,7 @@ def test_a_clock_one_year_off_changes_nothing(bench: Bench, key: Path, door: Doo
 # --- cut ---
 
 
-@pytest.mark.parametrize("after_s", [0.5, 1.5, 3.0, 5.0, 8.0, 12.0])
+@pytest.mark.parametrize("after_s", [2.0, 4.0, 6.0, 9.0])
 def test_a_line_that_is_cut_leaves_a_whole_model_at_work_and_is_taken_up_again(
     bench: Bench, key: Path, door: Door, tmp_path: Path, after_s: float
 ) -> None:
@@ -272,7 +288,7 @@ def test_a_line_that_is_cut_leaves_a_whole_model_at_work_and_is_taken_up_again(
     assert str(status(door)["model"]).startswith("second@")
 
 
-@pytest.mark.parametrize("after_s", [0.5, 2.0, 3.5, 5.0, 7.0, 10.0])
+@pytest.mark.parametrize("after_s", [2.0, 4.0, 6.0, 9.0])
 def test_a_power_cut_leaves_a_whole_model_at_work(
     bench: Bench, key: Path, door: Door, tmp_path: Path, after_s: float
 ) -> None:
