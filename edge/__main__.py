@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -339,10 +340,12 @@ def act_model_install(args: argparse.Namespace) -> int:
     from edge.models.install import install
     from edge.models.owner import act_as_owner
     from edge.models.store import this_store
+    from edge.models.unpack import Impatient
 
     store = this_store()
     act_as_owner(store.folder)
-    print(install(sys.stdin.buffer if args.bundle == "-" else Path(args.bundle), store, args.keep))
+    source = io.BufferedReader(Impatient(sys.stdin.fileno())) if args.bundle == "-" else Path(args.bundle)
+    print(install(source, store, args.keep))
     return 0
 
 

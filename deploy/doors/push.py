@@ -24,7 +24,7 @@ from deploy.doors.commandline import tell
 from deploy.doors.inventory import Door
 from deploy.doors.parcel import Parcel, parcel, sign
 from deploy.doors.ssh import Connection, ConnectionLost, Done, Ssh, last_line, ssh_for
-from edge.errors import DataError, EdgeError, Refused, Unavailable, UsageError
+from edge.errors import Busy, DataError, EdgeError, Refused, Unavailable, UsageError
 
 EPILOG: Final = """examples:
   deploy/push models/mask-mnv2 mask-edge-deploy@front-door
@@ -37,6 +37,7 @@ SCHEMA: Final = 1
 NOT_FOUND: Final = 127
 TRIES: Final = 3  # a line that is cut is taken up again
 PAUSE_S: Final = 5.0
+BUSY_S: Final = 45.0
 LOOK_S: Final = 10.0
 GRACE_S: Final = 60.0  # what a wait at a door may take longer than it says
 
@@ -209,12 +210,24 @@ def awaited(connection: Connection, tag: str, wish: Wish) -> State:
 
 
 def again(command: Callable[[], Done]) -> Done:
-    """A line that is cut costs nothing: each of the door's commands may be given once more, and goes on."""
-    for _ in range(TRIES - 1):
-        with suppress(ConnectionLost):
-            return command()
+    """A line that is cut costs nothing: each of the door's commands may be given once more, and goes on.
+
+    The door may wait for the rest of what was cut for half a minute, and says that it is busy.
+    """
+    lost = 0
+    busy_until_s = 0.0
+    while True:
+        try:
+            done = command()
+        except ConnectionLost:
+            lost += 1
+            if lost == TRIES:
+                raise
+            busy_until_s = time.monotonic() + BUSY_S
+        else:
+            if done.code != Busy.exit_code or time.monotonic() > busy_until_s:
+                return done
         time.sleep(PAUSE_S)
-    return command()
 
 
 def told(done: Done, name: str, may_fail: bool = False) -> dict[str, Any]:

@@ -6,18 +6,47 @@ it is put in, only so much of it.
 
 from __future__ import annotations
 
+import io
+import os
+import select
 import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from edge.errors import DataError
+from edge.errors import DataError, Unavailable
 from edge.models.durable import make_folder, write_file
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer as Buffer
 
 MAX_BYTES: Final = 256 << 20
 MAX_MEMBERS: Final = 10_000
 ROOM_FOR_HEADERS: Final = 32 << 20
+SILENT_S: Final = 30.0  # twice what deploy/push needs to take a line for cut
 REMEDY: Final = "send it with 'tar -C BUNDLE -c .'"
+
+
+class Impatient(io.RawIOBase):
+    """A stream that may fall silent: nobody is told of a line that is cut, and the models folder is locked meanwhile.
+
+    fd: an open file descriptor, which stays open. limit_s: without a byte. Reading then raises Unavailable.
+    """
+
+    def __init__(self, fd: int, limit_s: float = SILENT_S) -> None:
+        self._fd = fd
+        self._limit_s = limit_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        if not select.select([self._fd], [], [], self._limit_s)[0]:
+            raise Unavailable(f"no more of the bundle came within {self._limit_s:g} s", "send it again")
+        view = memoryview(buffer)
+        data = os.read(self._fd, len(view))
+        view[: len(data)] = data
+        return len(data)
 
 
 class Limited:

@@ -218,7 +218,7 @@ def test_a_door_that_wants_signatures_takes_signed_ones_only(
     serves_the_old_one(door)
     right = push(bench, key, bundle, door.name, "--sign", str(own))
     assert (right.code, right.state(door)) == (0, "at work"), right.err
-    assert door.run("sh", "-c", f"grep -rl '{own.read_text().splitlines()[1]}' /etc /var/lib /home /root; true") == ""
+    assert door.run("sh", "-c", f"grep -rl '{own.read_text().splitlines()[3]}' /etc /var/lib /home /root; true") == ""
 
 
 def test_a_model_that_stalls_the_daemon_is_given_up(bench: Bench, key: Path, door: Door, tmp_path: Path) -> None:

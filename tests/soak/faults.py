@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tests.soak.door import Door
@@ -55,9 +56,11 @@ def disk_full(door: Door, draw: random.Random, longest_s: float) -> None:
 
 
 def reloaded(door: Door, draw: random.Random, longest_s: float) -> None:
-    """First to what cannot be used, then to something else than before."""
+    """First to what cannot be used, then to something else than before; so often that the room for two models side by
+    side, which the allocator keeps, is there from the first time on (it grows over nine reloads, then no more)."""
     _reload(door, door.misconfigure, "reload: refused")
-    _reload(door, lambda: door.configure(change_s=draw.choice((0.5, 1.0, 2.0))), "reload: done")
+    for change_s in (0.5, 1.0, 2.0) * 4:
+        _reload(door, partial(door.configure, change_s=change_s), "reload: done")
 
 
 def _reload(door: Door, write: Callable[[], None], answer: str) -> None:

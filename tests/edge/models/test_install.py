@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deploy.doors.parcel import parcel
 from edge.errors import DataError, InputMissing, Refused, Unavailable
 from edge.models.install import install, verify
 from edge.models.selftest import self_test
 from edge.models.signing import allowed_signers
 from edge.models.store import Store
-from edge.models.unpack import unpack
+from edge.models.unpack import Impatient, unpack
 from edge.places import PACKAGE
 from tests.edge.bundles import CRASHING_MODEL, ENDLESS_MODEL, INPUT, looping_bundle, make_bundle, png
 
@@ -293,3 +295,16 @@ def test_room_is_asked_for_before_each_file(tmp_path: Path) -> None:
     asked: list[int] = []
     unpack(tar((member("a"), b"12345"), (member("b/c"), b"123")), tmp_path, asked.append)
     assert asked == [5, 3]
+
+
+def test_a_stream_that_falls_silent_is_given_up_and_the_folder_is_free_again(tmp_path: Path, store: Store) -> None:
+    """What a cut line looks like from here: no end, and no more bytes."""
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, parcel(make_bundle(tmp_path / "tiny")).stream[:700])
+        with pytest.raises(Unavailable, match=r"no more of the bundle came within 0\.2 s"):
+            install(io.BufferedReader(Impatient(ours, 0.2)), store, test=lambda _: "")
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert install(make_bundle(tmp_path / "other", name="other"), store, test=lambda _: "") in store.tags()
