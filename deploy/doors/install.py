@@ -90,7 +90,7 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="deploy/install: %(message)s")
     try:
-        return install(build_parser().parse_args(argv))
+        return install(build_parser().parse_intermixed_args(argv))  # hosts before, between and after options
     except EdgeError as error:
         print(f"deploy/install: {error}", file=sys.stderr)
         return error.exit_code
