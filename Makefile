@@ -61,7 +61,7 @@ trace: setup  ## the system calls by which a model is installed and made active,
 	@scripts/need --optional strace strace
 	$(BIN)/python -m pytest tests/edge/models/test_order_on_disk.py -s
 
-test-deploy: setup  ## deploy/install on bare Debians with a real systemd and sshd (root; keeps files in /var/cache/mask-edge-tests)
+test-deploy: setup  ## deploy/install and deploy/push on bare Debians with a real systemd and sshd (root; keeps files in /var/cache/mask-edge-tests)
 	@scripts/need --optional debootstrap debootstrap
 	@scripts/need --optional systemd-nspawn systemd-container
 	@scripts/need --optional ffmpeg ffmpeg

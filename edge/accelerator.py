@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 RETRY_MIN_S: Final = 2.0  # a stick needs some seconds to appear at boot, and to change its id after its firmware
 RETRY_MAX_S: Final = {"auto": 600.0, "edgetpu": 60.0}  # a look takes a process: seldom, where the CPU does the work
+NOT_LOST: Final = TpuAbsent("the Edge TPU was not looked for yet, or judges")
 WORKED_S: Final = 60.0  # one that lasted as long is tried again at once
 
 
@@ -78,7 +79,7 @@ class Accelerated:
         self._on_tpu: Classifier | None = None
         self._backoff = Backoff(RETRY_MIN_S, RETRY_MAX_S[policy])
         self._retry_at_s = self._took_s = clock()
-        self._error: EdgeError = TpuAbsent("the Edge TPU was not looked for yet")
+        self._error: EdgeError = NOT_LOST
         self._trouble: AcceleratorTrouble | None = None
         self._has_worked = False
 
@@ -147,6 +148,7 @@ class Accelerated:
             )
         self._starting, self._tpu, self._on_tpu = None, tpu, on_tpu
         self._took_s, self._has_worked, self._trouble = self._clock(), True, None
+        self._error = NOT_LOST
         log.info("accelerator: the Edge TPU judges, %s", tpu.runtime)
 
     def _lose(self, error: EdgeError) -> None:
@@ -164,7 +166,7 @@ class Accelerated:
             error,
             "the CPU judges" if self._cpu else "nobody is judged",
             pause_s,
-            extra=asks("accelerator"),
+            extra=asks("accelerator") if self._trouble else None,
         )
 
     def _trouble_of(self, error: EdgeError) -> AcceleratorTrouble | None:

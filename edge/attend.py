@@ -286,19 +286,25 @@ class Attendant:
             return
         age_s = self._progress.frame_age_s(now_s)
         is_over = self._trial.look(has_frames=age_s is not None and age_s < FLOWING_S)
-        if self._trial.is_news() or is_over:
-            self._hangup.asked = True
-            self._reload_if_asked()
+        if is_over:
+            self._reload(rereads=False)
+        elif self._trial.is_news():
+            self._reload()
 
     def _reload_if_asked(self) -> None:
-        if self._hangup.asked and self._reloader:
-            self._hangup.asked, self._look_at_s = False, 0.0
+        if self._hangup.asked:
+            self._hangup.asked = False
+            self._reload()
+
+    def _reload(self, *, rereads: bool = True) -> None:
+        if self._reloader:
+            self._look_at_s = 0.0
             was_ready = self._notifier.is_ready
             if was_ready:
                 self._notifier.reloading()
             if self._trial:
                 self._trial.before_reload(self._compare)
-            self._reloader.reload()
+            self._reloader.reload(rereads=rereads)
             if self._trial:
                 self._trial.after_reload(self._reloader.refusal)
             if was_ready:

@@ -8,7 +8,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final, Self
@@ -23,6 +23,7 @@ from edge.config import Config
 from edge.detect import Detector
 from edge.drift_watch import FILE as DRIFT_FILE
 from edge.drift_watch import DriftWatch
+from edge.errors import EdgeError
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
 from edge.models.store import this_store
@@ -53,9 +54,10 @@ def run_daemon(config: Config, pace: Pace, reread: Callable[[], Config]) -> int:
     """
     forbid_core_dumps()
     is_kept = is_service() and is_camera(config.camera.source)
-    with stopping() as stop, hearing_hangups(is_service()) as hangup:
+    with ExitStack() as guards, stopping() as stop, hearing_hangups(is_service()) as hangup:
         check_sinks(config.publish.sinks, sink_settings(config, {}))
         detector, trial = open_detector(config), trial_watch(config)
+        guards.enter_context(excused(trial))
         classifier = first_classifier(config, trial, stays=is_kept)
         pipeline = build_pipeline(config, detector, classifier)
         settings = sink_settings(config, info(detector, classifier))
@@ -184,6 +186,17 @@ class InUse:
 def trial_watch(config: Config) -> TrialWatch | None:
     """For a service whose model is the active one of this machine: nobody else's life says anything of that model."""
     return TrialWatch(this_store()) if is_service() and not config.classifier.bundle else None
+
+
+@contextmanager
+def excused(trial: TrialWatch | None) -> Iterator[None]:
+    """An end for want of a camera, a disk, an outbox that is free: it tells nothing of the model on trial."""
+    try:
+        yield
+    except EdgeError:
+        if trial:
+            trial.stop()
+        raise
 
 
 def first_classifier(config: Config, trial: TrialWatch | None, *, stays: bool) -> Judge:

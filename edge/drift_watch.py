@@ -115,7 +115,7 @@ def read_kept(file: Path) -> Kept:
         return Kept(model, Past(usual, out), day_of(fields["today"]))
     except FileNotFoundError:
         return Kept()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         log.info("drift: %s cannot be used (%s): the usual is learned anew", file, error)
         return Kept()
 

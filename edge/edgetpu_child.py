@@ -11,6 +11,7 @@ each batch with ("done", output), or ("failed", why) and ends. The end of the co
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from multiprocessing.connection import Connection
@@ -26,6 +27,7 @@ from edge.interpreter import Interpreter, load_delegate
 def main() -> None:
     connection, model_fd, library = Connection(int(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
     start_s, run_s = int(sys.argv[4]), int(sys.argv[5])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crop is in this memory
     # The parent kills what takes too long. Should it be gone, the alarm does: it needs no Python to end the process.
     signal.alarm(start_s)
     with os.fdopen(model_fd, "rb") as file:

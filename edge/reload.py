@@ -69,10 +69,14 @@ class Reloader:
     def is_refused(self) -> bool:
         return self.refusal is not None
 
-    def reload(self) -> None:
-        """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused."""
+    def reload(self, *, rereads: bool = True) -> None:
+        """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused.
+
+        rereads: the configuration, too; else the model alone, under the configuration in force: a file that is being
+        edited must not keep the door from going back to the model that served before.
+        """
         try:
-            config = self._reread()
+            config = self._reread() if rereads else self._config
             classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:

@@ -34,6 +34,7 @@ EPILOG: Final = """examples:
 A door that has the model at work already is left alone, so a push that was stopped goes on where it was.
 docs/deploy.md tells what a door does when it goes wrong."""
 SCHEMA: Final = 1
+LISTED: Final = frozenset(("active", "trial", "models"))
 NOT_FOUND: Final = 127
 TRIES: Final = 3  # a line that is cut is taken up again
 PAUSE_S: Final = 5.0
@@ -200,7 +201,12 @@ def awaited(connection: Connection, tag: str, wish: Wish) -> State:
     """The end of the trial. Its minutes are those in which the camera gave frames, so it may take longer."""
     until_s = time.monotonic() + 60 * wish.trial_min * 2 + GRACE_S
     while time.monotonic() < until_s:
-        trial = told(again(lambda: connection.edge("model list --json")), connection.target.name)["trial"]
+        there = told(again(lambda: connection.edge("model list --json")), connection.target.name)
+        trial = there["trial"]
+        if there["active"] != tag and (trial is None or trial["model"] != tag):
+            raise Unavailable(
+                f"{tag} is not active any more: somebody changed it meanwhile, see 'edge model list' there"
+            )
         if trial is None or trial["model"] != tag or trial["state"] == "kept":
             return "kept"
         if trial["state"] == "rolled_back":
@@ -235,7 +241,7 @@ def told(done: Done, name: str, may_fail: bool = False) -> dict[str, Any]:
     if not done.code or may_fail:
         with suppress(ValueError):
             said = json.loads(done.out)
-            if isinstance(said, dict):
+            if isinstance(said, dict) and (said.keys() >= LISTED or "state" in said):
                 return said
     raise refusal(done, name)
 

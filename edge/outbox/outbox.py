@@ -80,7 +80,7 @@ class Outbox:
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
         *,
-        make: Callable[[str], Store] | None = None,
+        make: Callable[[str, int], Store] | None = None,
         path: Path | None = None,
     ) -> None:
         if limits.events < 1:
@@ -198,7 +198,7 @@ class Outbox:
         if self._clock() < self._retry_at_s or not is_behind:
             return
         try:
-            self._disk = self._disk or (self._make(self.epoch) if self._make else None)
+            self._disk = self._disk or (self._make(self.epoch, self.last_seq) if self._make else None)
             if self._disk is None:
                 return
             more = self._dropped - self._dropped_noted
@@ -348,13 +348,16 @@ def _find(folder: Path) -> Found:
     return replace(found, last_given=last_given, losses=(*losses, *lost))
 
 
-def _make(folder: Path, epoch: str) -> Store:
-    """A file for an outbox that has been in memory. One that is there now is of another epoch: the next start's."""
+def _make(folder: Path, epoch: str, last_seq: int) -> Store:
+    """A file for an outbox that has been in memory, in which no number is free that was given there.
+
+    One that is there now is of another epoch: the next start's.
+    """
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = folder / FILE
     if path.exists():
         raise OSError(f"{path} is there and could not be opened at the start: see that it can be, then restart")
-    store.create(path, epoch)
+    store.create(path, epoch, last_seq)
     return Store(path)
 
 
@@ -391,13 +394,16 @@ def _by_the_notes(folder: Path, disk: Store, about: About) -> tuple[int, tuple[L
     Once the disk knows of it the notes are emptied; a disk that takes nothing leaves them to be read again.
     """
     note, memory = Note(folder / NOTE), Note(folder / MEMORY_NOTE)
-    span = note.read()
-    losses = _of_another_epoch(memory.read())
+    span, other = note.read(), memory.read()
+    was_made = other is not None and other.epoch == about.epoch  # by the run in memory; it took nothing since
+    if was_made:
+        span, other = other, None
+    losses = _of_another_epoch(other)
     if span and span.epoch != about.epoch:
         losses += _of_another_epoch(span)
         span = None
-    elif span and span.last > about.last_seq:
-        lost = replace(span, first=max(span.first, about.last_seq + 1)).count
+    elif span and (was_made or span.last > about.last_seq):
+        lost = (span if was_made else replace(span, first=max(span.first, about.last_seq + 1))).count
         losses += _lost(lost)
         try:
             disk.lose(span.last, lost)

@@ -51,15 +51,18 @@ class About:
     lost: int
 
 
-def create(path: Path, epoch: str) -> None:
-    """An empty outbox at ``path``, whole or not at all. The log of one that was there before must not get into it."""
+def create(path: Path, epoch: str, last_seq: int = 0) -> None:
+    """An empty outbox at ``path``, whole or not at all.
+
+    last_seq: the number given last in this epoch. The log of one that was there before must not get into it.
+    """
     beside = path.with_name(path.name + ".new")
     for old in (beside, *_side_files(beside), *_side_files(path)):
         old.unlink(missing_ok=True)
     with closing(sqlite3.connect(beside)) as db:
         db.executescript(SCHEMA)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        db.execute("INSERT INTO about VALUES (1, ?, 0, 0, 0)", (epoch,))
+        db.execute("INSERT INTO about VALUES (1, ?, ?, 0, 0)", (epoch, last_seq))
         db.commit()
     _sync(beside)
     beside.rename(path)

@@ -42,6 +42,7 @@ MAX_PACKET_BYTES: Final = 4096  # of what a broker may send us: answers, and Hom
 BIRTH: Final = b"online"
 DEATH: Final = b"offline"
 BIRTH_DELAY_S: Final = (1.0, 5.0)  # drawn at random: Home Assistant asks every device to spread its answer
+ONLINE_AGAIN_S: Final = 30.0  # on a connection that lasts, ``online`` is said though two ended over it, so it seemed
 _HEARD_BYTES: Final = 16  # of a payload that we keep: more than a birth message has
 _STATE: Final = 0  # stands for "no event" where a message's event number is kept
 
@@ -96,6 +97,7 @@ class Session:
         self._fed_seq = 0
         self._window = WINDOW
         self._largest: int | None = None  # packet that the broker takes, bytes; None: it names no limit
+        self._owes_online = False
         self._asked: int | None = None  # paho's message id of a subscription that is not answered
         self._began_mono_s = math.inf
         self._progress_mono_s = time.monotonic()
@@ -139,9 +141,10 @@ class Session:
     def serve(self) -> Ended:
         """Say ``online``, then deliver events until the connection or the run ends."""
         self._began_mono_s = time.monotonic()
-        self._say(availability_topic(self._line.base_topic), ONLINE)
+        self._owes_online = self._say(availability_topic(self._line.base_topic), ONLINE) is None
         self._listen()
         while True:
+            self._say_online_at_last()
             self._renew_discovery()
             self._feed_notices()
             self._feed_events()
@@ -266,6 +269,13 @@ class Session:
         self._lessons.refused[topic] = why
         self._complain(f"{'events wait' if is_event else f'{topic} is left out'}: {why}")
 
+    def _say_online_at_last(self) -> None:
+        """Availability is what others judge us by: connections that broke may have ended over something else."""
+        topic = availability_topic(self._line.base_topic)
+        if self._owes_online and self.lasted_s >= ONLINE_AGAIN_S and self._fits(topic, ONLINE, None):
+            self._owes_online = False
+            self._send(topic, ONLINE, _STATE, None)
+
     def _say(self, topic: str, payload: bytes) -> int | None:
         return self._retain(topic, payload, None)
 
@@ -338,6 +348,8 @@ class Session:
             limits.append(max(0.0, self._line.settings.ack_timeout_s - self._ack_age_s()))
         if self._renew_at_mono_s is not None:
             limits.append(max(0.0, self._renew_at_mono_s - time.monotonic()))
+        if self._owes_online:
+            limits.append(max(0.1, ONLINE_AGAIN_S - self.lasted_s))
         if self._outbox.trouble:
             limits.append(RETRY_S)  # what could not be read may be readable then, and no event comes to tell us
         return min(limits, default=None)
@@ -420,7 +432,8 @@ class Session:
 
     def _farewell(self) -> Ended:
         """Say ``offline`` ourselves: a disconnect in good order takes back the will."""
-        mid = self._say(availability_topic(self._line.base_topic), OFFLINE)
+        topic = availability_topic(self._line.base_topic)
+        mid = self._send(topic, OFFLINE, _STATE, None) if self._fits(topic, OFFLINE, None) else None
         deadline = time.monotonic() + FAREWELL_S
         while mid in self._in_flight and (left_s := deadline - time.monotonic()) > 0:
             if self._take(self._next_note(left_s)) is not None:

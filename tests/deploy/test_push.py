@@ -93,7 +93,8 @@ def installed(bench: Bench, key: Path, broker: Broker) -> Door:
 @pytest.fixture
 def door(bench: Bench, installed: Door, broker: Broker, request: pytest.FixtureRequest) -> Iterator[Door]:
     """A copy of it, at work."""
-    name = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    words = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_").lower())
+    name = f"{words[:24]}-{words[-6:]}".strip("-")
     made = bench.door(name, on=installed, is_booted=False)
     config = made.root / "etc/mask-edge/config.toml"
     text = config.read_text().replace(installed.gateway, made.gateway).replace('"pattern"', f'"{name}"')

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from deploy.doors.facts import Facts
+from deploy.doors.install import build_parser, install
 from deploy.doors.settings import settings
 from deploy.doors.wheels import KINDS, LOCKS, ROOT, kind_of
-from edge.errors import ConfigError, DataError, EdgeError, Unavailable
+from edge.errors import ConfigError, DataError, EdgeError, InputMissing, Unavailable
 
 BARE = Facts("Debian 12", "12", "arm64", "raspberrypi", is_pi=True, has_config=False)
 GIVEN = {"camera": "picamera2:0", "broker": "mqtts://door@10.0.0.2"}
@@ -81,6 +82,12 @@ def test_a_32_bit_raspberry_pi_is_told_what_to_do() -> None:
     old = Facts("Raspbian 12", "12", "armhf", "raspberrypi", is_pi=True, has_config=False)
     with pytest.raises(Unavailable, match="install its 64-bit system"):
         kind_of(old, "door")
+
+
+def test_doors_may_be_named_between_options() -> None:
+    assert build_parser().parse_intermixed_args(["a", "--parallel", "2", "b"]).hosts == ["a", "b"]
+    with pytest.raises(InputMissing, match=r"no \.deb"):
+        install(build_parser().parse_intermixed_args(["a", "--debs", "/nowhere", "b"]))
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=[f"{k.machine}-{k.python}" for k in KINDS.values()])

@@ -148,7 +148,7 @@ class Door:
 
     is_refused = False
 
-    def reload(self) -> None:
+    def reload(self, *, rereads: bool = True) -> None:
         self.reloads += 1
 
     def source(self, *steps: Step) -> ScriptedSource:

@@ -191,6 +191,12 @@ def test_a_damaged_file_is_no_file(content: bytes) -> None:
         assert read_kept(Path(folder) / FILE).today == Day()
 
 
+def test_a_number_beyond_all_numbers_keeps_no_daemon_from_starting(tmp_path: Path) -> None:
+    day = {"decided": 1, "uncertain": 0, "lit": 1, "sureness": 10**400, "brightness": 0, "running_s": 0, "out": []}
+    (tmp_path / FILE).write_text(json.dumps({"v": 1, "model": "m", "today": day, "usual": [], "out": []}))
+    assert read_kept(tmp_path / FILE).today == Day()
+
+
 @pytest.mark.parametrize(
     "change",
     [{"decided": -1}, {"uncertain": 99}, {"decided": 1.5}, {"sureness": "1"}, {"lit": True}, {"brightness": 1e300}],

@@ -91,6 +91,13 @@ def test_a_configuration_that_cannot_be_used_is_refused_and_said(
     assert caplog.messages == [f"reload: refused, what was in force before still is: {error}"]
 
 
+def test_the_model_alone_is_loaded_under_the_configuration_in_force(door: Door) -> None:
+    """The way back from a bad model must not need a file that is being edited."""
+    reloader = door.reloader(failing(ConfigError("config.toml is not TOML")))
+    reloader.reload(rereads=False)
+    assert (reloader.is_refused, len(door.models)) == (False, 1)
+
+
 def test_a_model_that_the_runtime_will_not_have_is_refused_whatever_it_says(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

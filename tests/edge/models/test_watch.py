@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.models.activate import Door, rollback
 from edge.models.install import install
 from edge.models.store import Store
 from edge.models.trial import Doings, Trial, out_of_band
@@ -233,3 +234,18 @@ def test_a_record_of_a_trial_is_what_was_written(daemon: Daemon) -> None:
     told = replace(Trial(daemon.new, daemon.old, "older@0123456789ab"), before=Doings(3, 1.5, 20, 2), why="ä\n")
     daemon.store.save(told, daemon.store.stamp())
     assert daemon.trial == told
+
+
+def test_a_rollback_by_hand_is_not_undone_while_the_camera_is_away(daemon: Daemon) -> None:
+    """It has served before: there is no trial, and nothing to give up."""
+    daemon.at_work()
+    daemon.work(700)
+    assert daemon.trial.state == "kept"
+    rollback(Door(daemon.store, []), test=lambda _bundle: "")
+    assert daemon.watch.is_news()
+    daemon.reloaded()
+    assert daemon.serves.model == daemon.old
+    assert not daemon.work(500, has_frames=False)
+    daemon.start("boot a")
+    daemon.start("boot a")
+    assert (daemon.store.serving(), daemon.trial.state) == (daemon.old, "kept")

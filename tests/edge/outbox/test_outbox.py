@@ -245,6 +245,34 @@ def test_a_folder_that_takes_files_later_gets_what_waited_in_memory(tmp_path: Pa
     again.close()
 
 
+def test_a_file_that_is_made_but_takes_no_event_frees_no_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk with room for an empty outbox and no more, and a kill then."""
+    clock = Hand()
+    (tmp_path / "state").write_text("no folder")
+    outbox = open_outbox(tmp_path / "state", clock=clock)
+    fill(outbox, 3)
+    (tmp_path / "state").unlink()
+    monkeypatch.setattr(Store, "put", failing_put)
+    clock.now_s += RETRY_S
+    outbox.next(0)
+    fill(outbox, 1)
+    assert (tmp_path / "state" / FILE).exists()
+    monkeypatch.undo()
+    epoch, last_seq = outbox.epoch, outbox.last_seq
+    assert outbox._disk
+    outbox._disk.close()  # killed, without a word: what it held lies as it lay
+    again = open_outbox(tmp_path / "state")
+    assert (again.epoch, again.last_seq) == (epoch, last_seq)
+    assert sum(loss.count or 0 for loss in again.losses) == 4
+    again.close()
+
+
+def failing_put(*_args: object, **_more: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_events_lost_from_an_outbox_in_memory_are_reported_and_older_reports_are_kept(tmp_path: Path) -> None:
     first = open_outbox(tmp_path)
     fill(first, 3)

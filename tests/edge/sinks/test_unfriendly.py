@@ -159,6 +159,28 @@ def test_a_topic_that_ends_the_connection_is_given_up_and_events_get_through(
     assert told(caplog, f"{forbidden} is left out: it ends the connection when that is ")
 
 
+def test_a_door_that_lost_two_connections_at_once_is_online_when_one_lasts(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was wrong with the topic: a network that comes and goes ends connections before the first answer."""
+    monkeypatch.setattr("edge.sinks.mqtt_session.ONLINE_AGAIN_S", 0.5)
+    dials = 0
+
+    def shaky(wire: Wire) -> None:
+        nonlocal dials
+        dials += 1
+        is_bad = dials <= 2
+        relay(wire, broker.port, takes=lambda packet: packet[0] >> 4 == CONNECT or not is_bad)
+
+    with stub(shaky) as port, subscribed(broker.port) as heard:
+        sink = sink_to(port)
+        sent = publish(sink, 10)
+        assert once(heard.wait_for(10, "/event")) == sent
+        wait_until(lambda: b"online" in heard.payloads("/availability"), "online", 20)
+        sink.close(5)
+        wait_until(lambda: heard.payloads("/availability")[-1] == b"offline", "offline", 20)
+
+
 def publish_more(sink: MqttSink) -> None:
     for event, payload in some_events(110)[100:]:
         sink.publish(event, payload)
