@@ -91,6 +91,7 @@ def keep_open(
                     watch(source)
                 finally:
                     last_s, next_index = source.last_s, source.next_index
+                    del source, camera  # or their memory is still taken when the next one asks for as much
             return
         except AWAY as error:
             if is_asked(stop):

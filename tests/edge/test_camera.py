@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -87,6 +88,21 @@ def test_every_camera_is_closed_before_the_next_is_opened() -> None:
     door = Door(BREAKS, BREAKS, ENDS)
     door.keep()
     assert door.closed == 3
+
+
+def test_of_a_camera_that_broke_off_nothing_is_kept_while_it_is_away_and_opened_again() -> None:
+    door = Door(BREAKS, ENDS)
+    opened: list[weakref.ref[Source]] = []
+
+    def open_camera() -> Source:
+        assert [one() for one in opened] == [None] * len(opened)
+        source = door.open()
+        opened.append(weakref.ref(source))
+        return source
+
+    stop = Stop()
+    keep_open(open_camera, door.watch, Told(stop, 9), stop, clock=door.clock.monotonic_s, sleep=door.clock.advance)
+    assert len(opened) == 2
 
 
 def test_a_camera_that_is_not_there_is_tried_ever_more_slowly_up_to_a_minute() -> None:
