@@ -150,8 +150,8 @@ def rollback(door: Door, wait_s: float = WAIT_S, test: Tester = self_test) -> Ou
             if tag == serving:
                 raise InputMissing(f"model {tag} serves, and there is no other to go back to: activate one by its name")
             check_again(store, tag, test)
-            kept = Trial(tag, serving, store.previous(), window_s=0.0, state="kept", why=BY_HAND, is_at_work=True)
-            store.begin(kept)
+            begun = Trial(tag, serving, store.previous(), window_s=0.0, wait_s=wait_s)
+            store.begin(begun, then=dataclasses.replace(begun, state="kept", why=BY_HAND, is_at_work=True))
     return await_or_say(tag, door, wait_s)
 
 

@@ -169,12 +169,15 @@ class Store:
 
     # The switch. Each of these is whole in itself: killed anywhere, ``settle`` ends it.
 
-    def begin(self, trial: Trial) -> None:
-        """Make ``trial.model`` the active one."""
+    def begin(self, trial: Trial, *, then: Trial | None = None) -> None:
+        """Make ``trial.model`` the active one. then: the record once it is, where there is nothing to try; until then a
+        kill leaves one that ``settle`` can end."""
         with self.switching():
             self._save(trial)
             point(self.previous_link, self._link_to(trial.previous))
             point(self.active_link, self._link_to(trial.model))
+            if then:
+                self._save(then)
 
     def go_back(self, tag: str, why: str) -> Trial | None:
         """End the trial of ``tag``: what served before is active again, and the links are as they were. Returns the
