@@ -12,13 +12,10 @@ import select
 import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, Any, Final
 
 from edge.errors import DataError, Unavailable
 from edge.models.durable import make_folder, write_file
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer as Buffer
 
 MAX_BYTES: Final = 256 << 20
 MAX_MEMBERS: Final = 10_000
@@ -40,7 +37,7 @@ class Impatient(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         if not select.select([self._fd], [], [], self._limit_s)[0]:
             raise Unavailable(f"no more of the bundle came within {self._limit_s:g} s", "send it again")
         view = memoryview(buffer)
