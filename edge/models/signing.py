@@ -35,13 +35,18 @@ class Signed:
 
 
 def allowed_signers() -> Path | None:
-    """The list, None where this machine has none. Raises Refused where this user may not know."""
+    """The list, None where this machine has none. Raises Refused where this user may not know, DataError for a link
+    that leads nowhere: whoever made it wants signatures."""
     path = config_dir() / ALLOWED
     try:
         with path.open("rb"):
             return path
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            raise DataError(f"{path} is a link that leads nowhere, so nobody may sign: mend or remove it") from error
         return None
+    except IsADirectoryError as error:
+        raise DataError(f"{path} is a folder: it must be a file of allowed signers (docs/deploy.md)") from error
     except PermissionError as error:
         raise Refused(f"{path} may not be read by this user: run this as root or as the daemon's user") from error
 

@@ -19,6 +19,8 @@ from edge.models.durable import make_folder, write_file
 
 MAX_BYTES: Final = 256 << 20
 MAX_MEMBERS: Final = 10_000
+MAX_DEPTH: Final = 8  # a bundle has two; what is far deeper could not even be taken away again
+MAX_NAME_BYTES: Final = 255  # NAME_MAX of Linux
 ROOM_FOR_HEADERS: Final = 32 << 20
 SILENT_S: Final = 30.0  # twice what deploy/push needs to take a line for cut
 REMEDY: Final = "send it with 'tar -C BUNDLE -c .'"
@@ -83,6 +85,9 @@ def put(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, need: C
         raise DataError(f"the tar stream holds {member.name!r}, which is no plain file below it: {REMEDY}")
     if not parts:
         return
+    if len(parts) > MAX_DEPTH or any(len(part.encode(errors="surrogateescape")) > MAX_NAME_BYTES for part in parts):
+        shown = member.name[:60]
+        raise DataError(f"the tar stream holds {shown!r}..., deeper or longer than any name of a bundle: {REMEDY}")
     try:
         target = folder
         for part in parts[:-1] if member.isreg() else parts:

@@ -308,3 +308,21 @@ def test_a_stream_that_falls_silent_is_given_up_and_the_folder_is_free_again(tmp
         os.close(theirs)
         os.close(ours)
     assert install(make_bundle(tmp_path / "other", name="other"), store, test=lambda _: "") in store.tags()
+
+
+@pytest.mark.parametrize("name", ["/".join("d" * 1100), "d" * 300], ids=["deep", "long"])
+def test_a_name_that_could_not_be_taken_away_again_is_refused_and_the_next_install_works(
+    store: Store, good: Path, name: str
+) -> None:
+    with pytest.raises(DataError, match="deeper or longer than any name of a bundle"):
+        install(tar((member(name), b"x")), store)
+    assert not list(store.folder.glob(".install*"))
+    assert install(good, store, test=lambda _: "") in store.tags()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("nowhere"), lambda path: path.mkdir()])
+def test_allowed_signers_that_cannot_be_followed_turn_no_check_off(
+    store: Store, good: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "etc" / "allowed_signers")
+    assert "allowed_signers is a " in refusal(store, good)
