@@ -52,10 +52,12 @@ class Watch:
         self._record: TextIO | None = None
         self._until_offline = until_offline
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._is_told = False
         self._is_coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def attach(self, client: paho.Client) -> None:
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
 
@@ -64,6 +66,11 @@ class Watch:
             print(f"watch: the broker refuses the connection: {reason}", file=sys.stderr, flush=True)
             return
         client.subscribe(self._topic, qos=1)  # again at every connection: the broker may have forgotten us
+
+    def _on_connect_fail(self, client: paho.Client, _u: Any) -> None:
+        if not self._is_told:
+            print(f"watch: no broker at {client.host}:{client.port}: trying again", file=sys.stderr, flush=True)
+        self._is_told = True
 
     def _on_subscribe(self, *_: Any) -> None:
         if self._record_path is not None and self._record is None:

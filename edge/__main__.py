@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
-from edge.errors import DiskError, EdgeError, Refused, UsageError, one_line
+from edge.errors import EXIT_INTERRUPTED, DiskError, EdgeError, Refused, UsageError, one_line
 from edge.journal import asks, is_journal, set_up_logging
 from edge.passwords import masked
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from edge.models.activate import Door, Outcome
 
 EXIT_OUR_FAULT: Final = 70
-EXIT_INTERRUPTED: Final = 130
 CONFIG_HELP: Final = "TOML file (default: /etc/mask-edge/config.toml where there is one)"
 
 log = logging.getLogger("edge")
@@ -153,7 +152,7 @@ def add_changes(actions: Any) -> None:
     about = "make an installed model the active one, and wait until the daemon has it at work"
     example = "example:\n  edge model activate mask-mnv2@3f9ac2d1e0b7 --trial 10"
     activate = actions.add_parser("activate", help=about, description=about, epilog=example)
-    activate.add_argument("model", metavar="NAME@SHA12")
+    activate.add_argument("model", metavar="MODEL", help="NAME@SHA12, as 'edge model list' has it")
     activate.add_argument(
         "--trial", type=minutes, default=10.0, metavar="MIN", help="minutes until it is kept (default: 10; 0: at once)"
     )

@@ -123,7 +123,7 @@ def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
 def read_manifest_bytes(path: Path) -> bytes:
     file = path / MANIFEST
     if not file.is_file():
-        raise InputMissing(f"no model bundle at {path}: {MANIFEST} is not there", "name a bundle folder with --model")
+        raise InputMissing(f"no model bundle at {path}: {MANIFEST} is not there", "name the folder that holds it")
     if file.is_symlink() or file.stat().st_size > MAX_MANIFEST_BYTES:
         raise DataError(f"bundle {path}: {MANIFEST} is a link or too large", "copy it again")
     return file.read_bytes()

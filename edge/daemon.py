@@ -23,7 +23,7 @@ from edge.config import Config
 from edge.detect import Detector
 from edge.drift_watch import FILE as DRIFT_FILE
 from edge.drift_watch import DriftWatch
-from edge.errors import EdgeError
+from edge.errors import EXIT_INTERRUPTED, EdgeError
 from edge.events import SCHEMA_VERSION, EventWriter
 from edge.heat import Heat
 from edge.models.store import this_store
@@ -43,7 +43,6 @@ from edge.status import StatusFile
 
 log = logging.getLogger(__name__)
 
-EXIT_INTERRUPTED: Final = 130
 DAY_S: Final = 86400.0
 
 

@@ -18,6 +18,10 @@ The command line prints it as one line, without a traceback.
 
 from __future__ import annotations
 
+from typing import Final
+
+EXIT_INTERRUPTED: Final = 130  # Ctrl-C, as shells tell it
+
 
 def one_line(text: str) -> str:
     """As it may be shown on a terminal: line breaks and control characters, of a file's name say, as escapes."""

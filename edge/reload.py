@@ -60,7 +60,8 @@ class Reloader:
         self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Judge], None]
     ) -> None:
         self.refusal: str | None = None
-        self._config = config
+        self._config = config  # as it was at the start: what is open was opened by it
+        self._in_force = config
         self._reread = reread
         self._pipeline = pipeline
         self._use = use
@@ -76,7 +77,7 @@ class Reloader:
         edited must not keep the door from going back to the model that served before.
         """
         try:
-            config = self._reread() if rereads else self._config
+            config = self._reread() if rereads else self._in_force
             classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
@@ -87,7 +88,7 @@ class Reloader:
             self.refusal = f"{type(error).__name__}: {error}"
             log.exception(REFUSED, extra=asks("reload_refused"))
             return
-        self.refusal = None
+        self.refusal, self._in_force = None, config
         self._pipeline.use(classifier, new_rules, min_face_px(config))
         self._use(classifier)
         log.info("reload: done, model %s", classifier.model)

@@ -182,7 +182,7 @@ def brought(connection: Connection, sent: Parcel, wish: Wish) -> State:
     if said["state"] == "next_start":
         raise Unavailable(f"{tag} is active, but no daemon runs to take it up: systemctl start mask-edge on {name}")
     if said["state"] != "at_work":
-        raise as_error(done.code, str(said["why"]))
+        raise AtTheDoor(done.code, str(said["why"]))
     if wish.to_the_end:
         return awaited(connection, tag, wish)
     return "was so" if was_active and here else "at work"
@@ -252,13 +252,15 @@ def refusal(done: Done, name: str) -> EdgeError:
         return Unavailable(f"{name} has no mask-edge ({said}): deploy/install {name} first")
     if said.startswith("sudo:"):
         return Refused(f"{name} does not let this user bring models ({said}): deploy/install --deploy-key there")
-    return as_error(done.code, said.removeprefix("edge: "))
+    return AtTheDoor(done.code, said.removeprefix("edge: "))
 
 
-def as_error(code: int, said: str) -> EdgeError:
-    error = EdgeError(said)
-    error.exit_code = code or EdgeError.exit_code
-    return error
+class AtTheDoor(EdgeError):
+    """What a command of the door said went wrong, with its exit code."""
+
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(said)
+        self.exit_code = code or EdgeError.exit_code
 
 
 def table(results: Sequence[Pushed]) -> str:

@@ -31,7 +31,8 @@ UNCERTAIN_PERSONS: Final = 20
 class Doings:
     """What a model did since it was put to work.
 
-    reads: faces judged. latency_ms: median over the latest of them, None where there were none.
+    reads: faces judged. latency_ms: median over the latest of them, None where there were none. runtime: that ran it:
+    an Edge TPU that comes or goes within a trial is no merit and no fault of a model.
     decided: persons decided, of whom ``uncertain`` remained so.
     """
 
@@ -39,6 +40,7 @@ class Doings:
     latency_ms: float | None = None
     decided: int = 0
     uncertain: int = 0
+    runtime: str = ""
 
     @property
     def share(self) -> float | None:
@@ -99,7 +101,7 @@ def started(trial: Trial, boot: str) -> tuple[Trial, str | None]:
 def verdict(trial: Trial, doings: Doings) -> tuple[Literal["kept", "rolled_back"], str] | None:
     """Is it over, and why? None: it goes on."""
     if not trial.is_at_work:
-        late = f"it was not at work within {trial.wait_s:g} s: no frame came through it"
+        late = f"it was not at work within {trial.wait_s:g} s: it judged nothing"
         return ("rolled_back", late) if trial.waited_s >= trial.wait_s else None
     if wrong := out_of_band(trial.before, doings):
         return "rolled_back", wrong
@@ -113,11 +115,11 @@ def verdict(trial: Trial, doings: Doings) -> tuple[Literal["kept", "rolled_back"
 def out_of_band(before: Doings, now: Doings) -> str | None:
     """What the new model does worse than may be, in words; None where it is in the band."""
     if now.latency_ms is not None and now.reads >= LATENCY_READS:
-        limit_ms = LATENCY_MS
-        if before.latency_ms is not None:
-            limit_ms = max(LATENCY_TIMES * before.latency_ms, before.latency_ms + LATENCY_MORE_MS)
+        limit_ms, before_ms = LATENCY_MS, before.latency_ms if before.runtime == now.runtime else None
+        if before_ms is not None:
+            limit_ms = max(LATENCY_TIMES * before_ms, before_ms + LATENCY_MORE_MS)
         if now.latency_ms > limit_ms:
-            was = "" if before.latency_ms is None else f", the model before took {before.latency_ms:.0f} ms"
+            was = "" if before_ms is None else f", the model before took {before_ms:.0f} ms"
             return f"it takes {now.latency_ms:.0f} ms a face{was}; the limit is {limit_ms:.0f} ms"
     if now.share is not None:
         limit = UNCERTAIN if before.share is None else before.share + UNCERTAIN_MORE

@@ -32,6 +32,9 @@ class Working(Protocol):
     def model(self) -> str: ...
 
     @property
+    def runtime(self) -> str: ...
+
+    @property
     def reads(self) -> int: ...
 
     @property
@@ -90,10 +93,12 @@ class TrialWatch:
         return self._end_badly(why)
 
     def serve(self, classifier: Working, deciding: Deciding) -> None:
-        """From now on this one judges."""
+        """From now on this one judges. Told again of the same one, which runs elsewhere now, it goes on counting."""
+        is_another = self._serving is None or self._serving.model != classifier.model
         self._serving, self._deciding = classifier, deciding
-        self._decided, self._uncertain = deciding.decided, deciding.uncertain
-        self._looked_s = self._clock()
+        if is_another:
+            self._decided, self._uncertain = deciding.decided, deciding.uncertain
+            self._looked_s = self._clock()
 
     def stop(self) -> None:
         """The daemon ends in good order: its next start tells nothing of the model."""
@@ -166,7 +171,7 @@ class TrialWatch:
         if serving is None or deciding is None:
             return Doings()
         decided, uncertain = deciding.decided - self._decided, deciding.uncertain - self._uncertain
-        return Doings(serving.reads, serving.latency_ms, decided, uncertain)
+        return Doings(serving.reads, serving.latency_ms, decided, uncertain, serving.runtime)
 
     def _end_badly(self, why: str) -> bool:
         """Give the model up; is another one active now?"""

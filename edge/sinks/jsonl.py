@@ -76,6 +76,8 @@ def checked(target: str) -> Path | None:
         raise UsageError("sink jsonl: names no file", "use jsonl:PATH, or jsonl:- for stdout")
     if target == "-":
         return None
+    if Path(target).is_dir():
+        raise OutputError(f"{target} is a folder", "name a file in it with --sink")
     if Path(target).is_file() and not _may_hold_events(Path(target)):
         raise OutputError(f"{target} is there and holds no events", "choose another file with --sink")
     return Path(target)

@@ -581,3 +581,9 @@ def test_the_example_config_has_only_what_nobody_can_know(capsys: Captured) -> N
     out = capsys.readouterr().out
     assert "camera.source names no source" in out
     assert "publish.sinks names no sink" in out
+
+
+def test_a_folder_is_no_file_for_lines(tmp_path: Path) -> None:
+    found = {finding.which: finding for finding in check(door(tmp_path, f"jsonl:{tmp_path}"))}
+    assert found[f"jsonl:{tmp_path}"].exit_code == 73
+    assert found[f"jsonl:{tmp_path}"].what == f"{tmp_path} is a folder"

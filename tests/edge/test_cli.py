@@ -160,7 +160,7 @@ def test_the_command_line_goes_before_the_config_file(capsys: Captured, tmp_path
 def test_a_missing_model_folder_is_66(capsys: Captured, argv: list[str]) -> None:
     code, said = mistake(capsys, *argv, "--model", "/none/mask", "--detector", "centerface")
     assert code == 66
-    assert said.startswith("edge: no model bundle at /none/mask: bundle.json is not there: name a bundle folder")
+    assert said.startswith("edge: no model bundle at /none/mask: bundle.json is not there: name the folder")
 
 
 def test_a_truncated_model_is_65_and_kills_nothing(bundle: str, picture: str) -> None:
@@ -466,3 +466,9 @@ def test_only_our_own_fault_shows_a_traceback_and_is_70(
     assert main(["model", "list"]) == 70
     assert "this is a fault of mask-edge" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_missing_model_is_asked_for_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """What looks like a login is masked wherever it stands."""
+    assert main(["model", "activate"]) == 64
+    assert "the following arguments are required: MODEL" in capsys.readouterr().err

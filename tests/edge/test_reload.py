@@ -98,6 +98,14 @@ def test_the_model_alone_is_loaded_under_the_configuration_in_force(door: Door) 
     assert (reloader.is_refused, len(door.models)) == (False, 1)
 
 
+def test_in_force_is_what_was_taken_last_not_what_the_run_began_with(door: Door) -> None:
+    files = iter([door.with_bundle(door.second)])
+    reloader = door.reloader(lambda: next(files))
+    reloader.reload()
+    reloader.reload(rereads=False)
+    assert [model.split("@")[0] for model in door.models] == ["second", "second"]
+
+
 def test_a_model_that_the_runtime_will_not_have_is_refused_whatever_it_says(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -103,6 +104,8 @@ def test_a_model_that_never_ends_is_ended(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its self-test did not end within 6 s: do not use it here"):
         self_test(bundle, limit_s=6)
     assert time.monotonic() - began_s < 30
+    orphan = [sys.executable, "-m", "edge.models.selftest", str(bundle), "2"]  # nobody waits for it
+    assert subprocess.run(orphan, cwd=PACKAGE.parent, timeout=60, check=False).returncode == -signal.SIGXCPU
 
 
 # --- signatures ---

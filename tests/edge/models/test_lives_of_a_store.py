@@ -36,6 +36,7 @@ class Works:
     model: str
     reads: int = 1
     latency_ms: float | None = 5.0
+    runtime: str = "cpu"
 
 
 @dataclass

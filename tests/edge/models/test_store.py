@@ -191,6 +191,16 @@ def test_without_a_daemon_it_takes_effect_at_the_next_start_and_that_is_said(sto
     assert store.active() == tag
 
 
+def test_back_from_a_link_that_leads_nowhere_is_no_trial_that_blocks_the_next(store: Store, bundle: Any) -> None:
+    tag = install(bundle("one"), store, test=untested)
+    (store.folder / "active").symlink_to("nowhere")
+    rollback(door(store), test=untested)
+    trial = store.trial()
+    assert trial is not None
+    assert not trial.is_open
+    assert activate(tag, door(store), test=untested).model == tag
+
+
 def test_back_from_the_first_is_the_model_that_came_with_this_version(store: Store, bundle: Any) -> None:
     shipped = store.serving()
     tag = put(store, bundle("one"))

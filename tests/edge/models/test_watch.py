@@ -21,6 +21,7 @@ class Works:
     model: str
     reads: int = 0
     latency_ms: float | None = None
+    runtime: str = "cpu"
 
 
 @dataclass
@@ -93,7 +94,7 @@ def test_a_model_is_at_work_when_it_judged_a_frame_and_not_before(daemon: Daemon
 def test_a_model_before_which_no_frame_comes_is_given_up_in_time(daemon: Daemon) -> None:
     daemon.activate()
     assert [daemon.work(50, has_frames=False) for _ in range(3)] == [False, False, True]
-    assert daemon.trial.why == "it was not at work within 120 s: no frame came through it"
+    assert daemon.trial.why == "it was not at work within 120 s: it judged nothing"
     assert daemon.store.active() == daemon.old
 
 
@@ -249,3 +250,22 @@ def test_a_rollback_by_hand_is_not_undone_while_the_camera_is_away(daemon: Daemo
     daemon.start("boot a")
     daemon.start("boot a")
     assert (daemon.store.serving(), daemon.trial.state) == (daemon.old, "kept")
+
+
+def test_an_accelerator_that_went_away_is_no_fault_of_the_model(daemon: Daemon) -> None:
+    """The one before was measured on it; 500 ms are what nobody may take."""
+    daemon.serves.runtime, daemon.serves.latency_ms = "tpu", 4.0
+    daemon.at_work()
+    daemon.serves.reads, daemon.serves.latency_ms = 40, 300.0
+    assert not daemon.work(1)
+    daemon.serves.latency_ms = 501.0
+    assert daemon.work(1)
+    assert daemon.trial.why == "it takes 501 ms a face; the limit is 500 ms"
+
+
+def test_a_model_that_runs_elsewhere_now_goes_on_being_counted(daemon: Daemon) -> None:
+    daemon.at_work()
+    daemon.persons.decided, daemon.persons.uncertain = 25, 25
+    daemon.watch.serve(daemon.serves, daemon.persons)
+    assert daemon.work(1)
+    assert "25 of 25 persons remained uncertain" in daemon.trial.why
