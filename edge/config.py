@@ -63,7 +63,7 @@ class CameraConfig:
     read_timeout_s: float = key(10.0, "seconds without a frame until the camera counts as lost", low=1, high=120)
     frame_deadline_s: float = key(
         1.0,
-        "seconds a frame may take from capture's end to its events; slower ones are told in health",
+        "seconds a frame may take from its arrival to its events; slower ones are told in health",
         low=0.05,
         high=30,
     )

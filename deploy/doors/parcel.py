@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from edge.bundle import MANIFEST, SIGNATURE, load_bundle, read_manifest_bytes, verify_bundle
+from edge.durable import replace_file
 from edge.errors import DataError, Refused, Unavailable
 from edge.models.selftest import self_test
 from edge.models.signing import NAMESPACE
-from edge.whole_file import replace_whole
 
 MODE: Final = 0o644
 
@@ -65,7 +65,7 @@ def sign(bundle: Path, key: Path) -> None:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
         raise Refused(f"{key} does not sign ({said[-1]}): name a private key, or the public one of a key in the agent")
     try:
-        replace_whole(bundle / SIGNATURE, done.stdout)
+        replace_file(bundle / SIGNATURE, done.stdout)
     except OSError as error:
         raise DataError(
             f"{bundle / SIGNATURE} cannot be written ({error.strerror}): sign a copy of the bundle"

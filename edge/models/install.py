@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from edge.bundle import MANIFEST, SIGNATURE, load_bundle, read_manifest_bytes, verify_bundle
+from edge.durable import make_folder, write_file
 from edge.errors import DataError, EdgeError, Refused
-from edge.models.durable import make_folder, write_file
 from edge.models.selftest import self_test
 from edge.models.signing import Signed, check_signature
 from edge.models.store import KEEP, Store, is_whole, tag_of

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.bundle import NAME, SIGNATURE, read_manifest_bytes, verify_bundle
-from edge.errors import Busy, DataError, DiskError, EdgeError, Refused
-from edge.models.durable import (
+from edge.durable import (
     BESIDE,
     beside_of,
     make_folder,
@@ -32,6 +31,7 @@ from edge.models.durable import (
     replace_file,
     sync_tree,
 )
+from edge.errors import Busy, DataError, DiskError, EdgeError, Refused
 from edge.models.trial import Trial, decode, encode
 from edge.places import SHIPPED_BUNDLE, shipped_models, state_dir
 

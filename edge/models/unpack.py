@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
+from edge.durable import make_folder, write_file
 from edge.errors import DataError, Unavailable
-from edge.models.durable import make_folder, write_file
 
 MAX_BYTES: Final = 256 << 20
 MAX_MEMBERS: Final = 10_000

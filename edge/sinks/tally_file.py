@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, cast, get_args
 
 from edge.clock import ClockState
+from edge.durable import replace_file
 from edge.records import Label
 from edge.state import Counts, Last, Tally
-from edge.whole_file import replace_whole
 
 FILE: Final = "today.json"
 _MAX_BYTES: Final = 4096
@@ -34,7 +34,7 @@ def write_tally(path: Path, tally: Tally) -> None:
         "today": asdict(tally.counts),
         "last": None if tally.last is None else asdict(tally.last),
     }
-    replace_whole(path, json.dumps(kept).encode())
+    replace_file(path, json.dumps(kept).encode())
 
 
 def _counts(kept: dict[str, object]) -> Counts:

@@ -18,10 +18,10 @@ from edge.__main__ import main
 from edge.clock import FakeClock
 from edge.drift import DAY_S, PEOPLE, Day
 from edge.drift_watch import FILE, SAVE_S, DriftWatch, encode, read_kept
+from edge.durable import replace_file
 from edge.events import Event, EventWriter
 from edge.places import PACKAGE
 from edge.records import Box, Frame, Label, Verdict
-from edge.whole_file import replace_whole
 
 WRITER = EventWriter("door", "main", "m@0123456789ab")
 
@@ -115,9 +115,9 @@ def test_the_card_is_written_to_at_most_every_ten_minutes_and_not_while_nobody_c
 
     def counted(path: Path, content: bytes) -> None:
         writes.append(len(content))
-        replace_whole(path, content)
+        replace_file(path, content)
 
-    monkeypatch.setattr("edge.drift_watch.replace_whole", counted)
+    monkeypatch.setattr("edge.drift_watch.replace_file", counted)
     for _ in range(3600):  # an hour of somebody every second
         door.pass_by()
         door.wait(1)
@@ -144,6 +144,23 @@ def test_another_model_begins_anew(door: Door) -> None:
     door.wait(DAY_S)
     door.watch.count(told(writer=EventWriter("door", "main", "m@ffffffffffff")))
     assert (door.watch.past.usual, door.today().decided) == ((), 1)
+
+
+def test_a_model_that_comes_back_goes_on_from_what_it_had_learned(door: Door) -> None:
+    """A trial that fails, over a restart: the site's weeks are not its price."""
+    door.pass_by(PEOPLE)
+    door.wait(DAY_S)
+    trial = EventWriter("door", "main", "m@ffffffffffff")
+    door.pass_by(2, writer=trial)
+    door.watch.close()
+    door.start()
+    assert door.watch.past.usual == ()
+    door.pass_by(3)
+    assert (len(door.watch.past.usual), door.today().decided) == (1, 3)
+    door.pass_by(1, writer=EventWriter("door", "main", "m@eeeeeeeeeeee"))
+    assert door.watch.past.usual == ()  # a third one has nobody's
+    door.pass_by(1, writer=trial)
+    assert door.today().decided == 1  # only the last two are kept
 
 
 def test_a_folder_that_takes_no_file_is_said_once_and_ends_nothing(
@@ -180,7 +197,7 @@ def test_every_sum_comes_back_as_it_was_kept(door: Door) -> None:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["model", "today", "usual", "out", "decided", "uncertain"]), inner, max_size=6
+                st.sampled_from(["model", "today", "usual", "out", "before", "decided", "uncertain"]), inner, max_size=6
             )
         ),
     ).map(lambda value: json.dumps(value).encode())

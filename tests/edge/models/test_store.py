@@ -314,7 +314,7 @@ def test_a_full_disk_in_the_middle_of_a_switch_leaves_the_old_model(
 
     before = world.store.active()
     with monkeypatch.context() as patch:
-        patch.setattr("edge.models.durable.os.write", full)
+        patch.setattr("edge.durable.os.write", full)
         with pytest.raises(OSError, match="No space left"):
             activate(tag_named(world.store, "three"), door(world.store), test=untested)
     assert world.store.active() == before
@@ -326,7 +326,7 @@ def test_a_full_disk_does_not_keep_a_bad_model_in_force(world: World, monkeypatc
     tag = tag_named(store, "three")
     activate(tag, door(store), test=untested)
     with monkeypatch.context() as patch:
-        patch.setattr("edge.models.durable.os.write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        patch.setattr("edge.durable.os.write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
         store.go_back(tag, "it stalls")
     assert store.active() == before
     settled = store.settle()

@@ -213,7 +213,7 @@ def test_a_disk_that_takes_nothing_stops_no_daemon(
         raise OSError(28, "No space left on device")
 
     daemon.at_work()
-    monkeypatch.setattr("edge.models.durable.os.write", full)
+    monkeypatch.setattr("edge.durable.os.write", full)
     daemon.work(SAVE_S)
     daemon.watch.stop()
     assert "its record cannot be written" in caplog.text

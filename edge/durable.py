@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +37,16 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """The old bytes or the new ones, whatever happens."""
+    """The old bytes or the new ones, whatever happens. Raises OSError, and leaves nothing beside the old ones then."""
     beside = beside_of(path)
     beside.unlink(missing_ok=True)
-    write_file(beside, data)
-    rename(beside, path)
+    try:
+        write_file(beside, data)
+        rename(beside, path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def point(link: Path, target: str | None) -> None:
