@@ -182,14 +182,18 @@ def read_config(path: Path) -> dict[str, Any]:
         raise InputMissing(f"config file {path} is not there", "name another with --config") from error
     except PermissionError as error:
         raise Refused(f"config file {path} may not be read by this user", "change its permissions") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"config file {path} is a folder", "name the file in it") from error
     except OSError as error:
-        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"config file {path} cannot be read ({error.strerror})", "look after the disk") from error
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"config file {path} has over {MAX_FILE_BYTES:,} bytes", "name the right file with --config")
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"config file {path} is not TOML: {_shown(str(error))}", "text stands in quotes") from error
+        is_twice = any(word in str(error) for word in ("twice", "overwrite"))
+        remedy = "write each key and section once" if is_twice else "text stands in quotes"
+        raise ConfigError(f"config file {path} is not TOML: {_shown(str(error))}", remedy) from error
     except ValueError as error:
         raise ConfigError(f"config file {path}: a number in it is {HUGE}", "write a smaller one") from error
 

@@ -65,15 +65,15 @@ class Door:
         """Raises where the model in use does not come from the store, so that nothing is claimed that is not so."""
         if self.site_bundle:
             raise ConfigError(
-                f"classifier.bundle names {self.site_bundle}, so the active model is not used: empty that key, restart "
-                "the daemon, then activate"
+                f"classifier.bundle names {self.site_bundle}, so the active model is not used",
+                "empty that key, restart the daemon, then activate",
             )
         status = self.status()
         if status is not None and not same(status["models"], self.store.folder):
             whose = f"takes its model from {status['models']}" if status["models"] else "was given a bundle by name"
             raise ConfigError(
-                f"the daemon that runs {whose} or is no service, so it does not use {self.store.folder}: start it as a "
-                "service, without --model and classifier.bundle"
+                f"the daemon that runs {whose} or is no service, so it does not use {self.store.folder}",
+                "start it as a service, without --model and classifier.bundle",
             )
 
     def status(self) -> dict[str, Any] | None:
@@ -89,14 +89,14 @@ class Door:
         while True:
             trial = self.store.trial()
             if trial and trial.model == tag and trial.state == "rolled_back":
-                raise GivenUp(f"model {tag} was given up: {trial.why}: {trial.previous} serves, see 'edge status'")
+                raise GivenUp(f"model {tag} was given up: {trial.why}", f"{trial.previous} serves, see 'edge status'")
             status = self.status()
             if status and status["model"] == tag and is_at_work(tag, status["trial"]):
                 return Outcome(tag, "at_work", status["trial"])
             if self.clock() >= until_s:
                 raise NotSeen(
-                    f"model {tag} is active and was not seen at work within {limit_s:.0f} s: the daemon goes back by "
-                    "itself unless it comes to work, see 'edge model list' and 'edge status'"
+                    f"model {tag} is active and was not seen at work within {limit_s:.0f} s",
+                    "the daemon goes back by itself unless it comes to work, see 'edge model list' and 'edge status'",
                 )
             self.sleep(LOOK_S)
 
@@ -123,7 +123,7 @@ def activate(
         trial = store.settle()
         if not TAG.fullmatch(tag) or not store.path(tag).is_dir():
             here = ", ".join(store.tags()) or "none is"
-            raise InputMissing(f"model {tag} is not installed: install it first, or name one that is ({here})")
+            raise InputMissing(f"model {tag} is not installed", f"install it first, or name one that is ({here})")
         door.refuse_if_told_otherwise()
         refuse_if_on_trial(trial, but=tag)
         if store.active() != tag:
@@ -148,7 +148,9 @@ def rollback(door: Door, wait_s: float = WAIT_S, test: Tester = self_test) -> Ou
         else:
             serving, tag = store.serving(), store.previous() or tag_of(shipped())
             if tag == serving:
-                raise InputMissing(f"model {tag} serves, and there is no other to go back to: activate one by its name")
+                raise InputMissing(
+                    f"model {tag} serves, and there is no other to go back to", "activate one by its name"
+                )
             check_again(store, tag, test)
             begun = Trial(tag, serving, store.previous(), window_s=0.0, wait_s=wait_s)
             store.begin(begun, then=dataclasses.replace(begun, state="kept", why=BY_HAND, is_at_work=True))
@@ -158,8 +160,8 @@ def rollback(door: Door, wait_s: float = WAIT_S, test: Tester = self_test) -> Ou
 def refuse_if_on_trial(trial: Trial | None, but: str) -> None:
     if trial and trial.is_open and trial.model != but:
         raise Busy(
-            f"model {trial.model} is on trial for {trial.left_s:.0f} s more: try again then, or go back with "
-            "'edge model rollback'"
+            f"model {trial.model} is on trial for {trial.left_s:.0f} s more",
+            "try again then, or go back with 'edge model rollback'",
         )
 
 

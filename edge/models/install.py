@@ -15,7 +15,7 @@ from edge.errors import DataError, EdgeError, Refused
 from edge.models.selftest import self_test
 from edge.models.signing import Signed, check_signature
 from edge.models.store import KEEP, Store, is_whole, tag_of
-from edge.models.unpack import unpack
+from edge.models.unpack import REMEDY, unpack
 
 Tester = Callable[[Path], str]
 
@@ -53,6 +53,8 @@ def install(source: Path | IO[bytes], store: Store, keep: int = KEEP, test: Test
                 copy(source, staging, store)
             else:
                 unpack(source, staging, store.need)
+                if not (staging / MANIFEST).is_file():
+                    raise DataError(f"the tar stream holds no {MANIFEST} at its top: cut off, or one folder up", REMEDY)
             tag = verify(staging, test).tag
             store.admit(staging, tag)
         store.prune(keep, tag)
@@ -65,8 +67,8 @@ def readable(source: Path) -> str:
         return verify_bundle(source)[1]
     except PermissionError as error:
         raise Refused(
-            f"{source} may not be read by the user that models are installed as: use "
-            f"'tar -C {source} -c . | edge model install -'"
+            f"{source} may not be read by the user that models are installed as",
+            f"use 'tar -C {source} -c . | edge model install -'",
         ) from error
 
 
@@ -91,7 +93,8 @@ def staged(store: Store, source: Path) -> Iterator[Path]:
     try:
         yield staging
     except EdgeError as error:
-        raise type(error)(str(error).replace(str(staging), str(source))) from error
+        said = [text.replace(str(staging), str(source)) for text in (error.what, error.remedy)]
+        raise type(error)(*said) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -109,4 +112,4 @@ def copy(source: Path, staging: Path, store: Store) -> None:
             make_folder(staging / folder)
         write_file(staging / name, data)
     if tag_of(staging) != tag:
-        raise DataError(f"bundle {source} changed while it was copied: install it again")
+        raise DataError(f"bundle {source} changed while it was copied", "install it again")

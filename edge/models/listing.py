@@ -55,7 +55,7 @@ def look_at(tag: str | None, path: Path, state: str, is_on_trial: bool) -> Liste
         tag = tag or tag_of(path)
         found = load_bundle(path)
         if found.tag != tag:
-            raise DataError(f"bundle {path} is {found.tag}: install it under its own name")
+            raise DataError(f"bundle {path} is {found.tag}", "install it under its own name")
         is_usable = True
         signed = check_signature(path) if path != shipped() else Signed("unchecked")
     except DataError as error:

@@ -15,6 +15,8 @@ from typing import Final
 from edge.errors import DataError, EdgeError, Unavailable
 from edge.places import PACKAGE
 
+NOT_HERE: Final = "do not use it here"
+SEPARATOR: Final = "\x1f"  # between what is wrong and the remedy, on the child's line
 LIMIT_S: Final = 60.0  # a Raspberry Pi 3 needs 10 s from a cold card, most of it to import OpenCV
 
 
@@ -32,17 +34,17 @@ def self_test(bundle: Path, limit_s: float = LIMIT_S) -> str:
         raise hanging(bundle, limit_s)
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        raise DataError(f"bundle {bundle}: its model ends the interpreter's process ({name}): do not use it here")
+        raise DataError(f"bundle {bundle}: its model ends the interpreter's process ({name})", NOT_HERE)
     if done.returncode:
         kind = Unavailable if done.returncode == Unavailable.exit_code else DataError
-        raise kind(
-            said[-1] if said else f"bundle {bundle}: its self-test ended with {done.returncode}: export it again"
-        )
+        if said:
+            raise kind(*said[-1].rsplit(SEPARATOR, 1))
+        raise kind(f"bundle {bundle}: its self-test ended with {done.returncode}", "export it again")
     return done.stdout.decode(errors="replace").strip()
 
 
 def hanging(bundle: Path, limit_s: float) -> DataError:
-    return DataError(f"bundle {bundle}: its self-test did not end within {limit_s:g} s: do not use it here")
+    return DataError(f"bundle {bundle}: its self-test did not end within {limit_s:g} s", NOT_HERE)
 
 
 def main(folder: str, limit_s: str) -> int:
@@ -56,7 +58,7 @@ def main(folder: str, limit_s: str) -> int:
     try:
         print(check_golden(Path(folder)))
     except EdgeError as error:
-        print(error, file=sys.stderr)
+        print(error.what, error.remedy, sep=SEPARATOR, file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -43,12 +43,12 @@ def allowed_signers() -> Path | None:
             return path
     except (FileNotFoundError, NotADirectoryError) as error:
         if path.is_symlink():
-            raise DataError(f"{path} is a link that leads nowhere, so nobody may sign: mend or remove it") from error
+            raise DataError(f"{path} is a link that leads nowhere, so nobody may sign", "mend or remove it") from error
         return None
     except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder: it must be a file of allowed signers (docs/deploy.md)") from error
+        raise DataError(f"{path} is a folder", "it must be a file of allowed signers (docs/deploy.md)") from error
     except PermissionError as error:
-        raise Refused(f"{path} may not be read by this user: run this as root or as the daemon's user") from error
+        raise Refused(f"{path} may not be read by this user", "run this as root or as the daemon's user") from error
 
 
 def check_signature(bundle: Path) -> Signed:
@@ -57,9 +57,9 @@ def check_signature(bundle: Path) -> Signed:
     if allowed is None:
         return Signed("unchecked" if signature.is_file() else "unsigned")
     if not signature.is_file():
-        raise DataError(f"bundle {bundle} is not signed, and {allowed} wants it to be: sign it (docs/deploy.md)")
+        raise DataError(f"bundle {bundle} is not signed, and {allowed} wants it to be", "sign it (docs/deploy.md)")
     if signature.is_symlink() or signature.stat().st_size > MAX_SIGNATURE_BYTES:
-        raise DataError(f"bundle {bundle}: {SIGNATURE} is a link or too large: sign it again")
+        raise DataError(f"bundle {bundle}: {SIGNATURE} is a link or too large", "sign it again")
     manifest = (bundle / MANIFEST).read_bytes()
     listed = ssh_keygen("find-principals", "-s", signature, "-f", allowed, data=b"")
     signers = listed.stdout.decode(errors="replace").splitlines()
@@ -77,14 +77,14 @@ def ssh_keygen(verb: str, *argv: str | Path, data: bytes) -> subprocess.Complete
     try:
         return subprocess.run(command, input=data, capture_output=True, timeout=LIMIT_S, check=False)
     except FileNotFoundError as error:
-        raise Unavailable("ssh-keygen is not here, and signatures need it: apt install openssh-client") from error
+        raise Unavailable("ssh-keygen is not here, and signatures need it", "apt install openssh-client") from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"ssh-keygen gave no answer within {LIMIT_S:g} s: try again") from error
+        raise Unavailable(f"ssh-keygen gave no answer within {LIMIT_S:g} s", "try again") from error
 
 
 def refused(bundle: Path, allowed: Path, done: subprocess.CompletedProcess[bytes]) -> DataError:
     said = (done.stderr or done.stdout).decode(errors="replace").split("\n")
     why = "; ".join(line.strip() for line in said if line.strip()) or "no line of it fits"
     return DataError(
-        f"bundle {bundle}: its signature is not one of {allowed} ({why}): sign it with a key that is listed"
+        f"bundle {bundle}: its signature is not one of {allowed} ({why})", "sign it with a key that is listed"
     )

@@ -99,7 +99,7 @@ class Store:
         self._make()
         with locked(self.folder / ".lock", 0.0) as is_ours:
             if not is_ours:
-                raise Busy(f"another 'edge model' command is changing {self.folder}: try again when it is done")
+                raise Busy(f"another 'edge model' command is changing {self.folder}", "try again when it is done")
             yield
 
     @contextmanager
@@ -108,7 +108,7 @@ class Store:
         self._make()
         with locked(self.folder / ".switch", SWITCH_S) as is_ours:
             if not is_ours:
-                raise Busy(f"{self.folder} has been locked for {SWITCH_S:g} s by another process: try again")
+                raise Busy(f"{self.folder} has been locked for {SWITCH_S:g} s by another process", "try again")
             yield
 
     def _make(self) -> None:
@@ -117,7 +117,7 @@ class Store:
             make_folder(self.folder)
         except PermissionError as error:
             raise Refused(
-                f"{self.folder} may not be written by this user: run this as root or as the daemon's user"
+                f"{self.folder} may not be written by this user", "run this as root or as the daemon's user"
             ) from error
 
     # Bundles come and go; only while ``changing``.
@@ -137,7 +137,8 @@ class Store:
         if free < count + RESERVE_BYTES:
             raise DiskError(
                 f"{self.folder} has {mib(free)} MiB free; {mib(count)} are needed, and {mib(RESERVE_BYTES)} stay free "
-                "for events: make room"
+                "for events",
+                "make room",
             )
 
     def admit(self, staging: Path, tag: str) -> None:
@@ -259,7 +260,7 @@ def target(link: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise DataError(f"{link} is no link: take it away") from error
+        raise DataError(f"{link} is no link", "take it away") from error
 
 
 def tag_of(bundle: Path) -> str:
@@ -268,7 +269,7 @@ def tag_of(bundle: Path) -> str:
     try:
         name = json.loads(raw)["name"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"bundle {bundle}: bundle.json is not a manifest: copy or export it again") from error
+        raise DataError(f"bundle {bundle}: bundle.json is not a manifest", "copy or export it again") from error
     return f"{name}@{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
@@ -292,7 +293,7 @@ def locked(path: Path, patience_s: float) -> Iterator[bool]:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
-        raise Refused(f"{path} may not be used by this user: run this as root or as the daemon's user") from error
+        raise Refused(f"{path} may not be used by this user", "run this as root or as the daemon's user") from error
     try:
         yield is_taken(fd, time.monotonic() + patience_s)
     finally:

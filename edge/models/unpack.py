@@ -57,7 +57,7 @@ class Limited:
 
     def read(self, size: int = -1) -> bytes:
         if size < 0 or size > self._left:
-            raise DataError(f"the tar stream holds more than {MAX_BYTES >> 20} MiB: that is no bundle")
+            raise DataError(f"the tar stream holds more than {MAX_BYTES >> 20} MiB", "that is no bundle")
         data = self._stream.read(size)
         self._left -= len(data)
         return data
@@ -73,30 +73,32 @@ def unpack(stream: IO[bytes], folder: Path, need: Callable[[int], None]) -> None
         with tarfile.open(fileobj=limited, mode="r|") as archive:  # type: ignore[call-overload]
             for count, member in enumerate(archive):
                 if count >= MAX_MEMBERS:
-                    raise DataError(f"the tar stream holds more than {MAX_MEMBERS:,} files: that is no bundle")
+                    raise DataError(f"the tar stream holds more than {MAX_MEMBERS:,} files", "that is no bundle")
                 put(archive, member, folder, need)
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise DataError(f"the tar stream is broken ({error}): {REMEDY}") from error
+        raise DataError(f"the tar stream is broken ({error})", REMEDY) from error
 
 
 def put(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, need: Callable[[int], None]) -> None:
     parts = PurePosixPath(member.name).parts
     if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir()) or member.issparse():
-        raise DataError(f"the tar stream holds {member.name!r}, which is no plain file below it: {REMEDY}")
+        raise DataError(f"the tar stream holds {member.name!r}, which is no plain file below it", REMEDY)
     if not parts:
         return
     if len(parts) > MAX_DEPTH or any(len(part.encode(errors="surrogateescape")) > MAX_NAME_BYTES for part in parts):
         shown = member.name[:60]
-        raise DataError(f"the tar stream holds {shown!r}..., deeper or longer than any name of a bundle: {REMEDY}")
+        raise DataError(f"the tar stream holds {shown!r}..., deeper or longer than any name of a bundle", REMEDY)
     try:
         target = folder
         for part in parts[:-1] if member.isreg() else parts:
             target = target / part
             make_folder(target)
         if member.isreg():
+            if member.size > MAX_BYTES:
+                raise DataError(f"the tar stream holds more than {MAX_BYTES >> 20} MiB", "that is no bundle")
             need(member.size)
             data = archive.extractfile(member)
             assert data is not None
             write_file(target / parts[-1], data.read())
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise DataError(f"the tar stream holds {member.name!r} twice: {REMEDY}") from error
+        raise DataError(f"the tar stream holds {member.name!r} twice", REMEDY) from error

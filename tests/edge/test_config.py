@@ -225,8 +225,15 @@ def test_what_is_not_toml_is_refused_with_the_place(tmp_path: Path, garbage: byt
         load_config(tmp_path / "config.toml")
 
 
+@pytest.mark.parametrize("text", ["[camera]\nfps = 5\nfps = 6\n", "[camera]\n[camera]\n"])
+def test_what_stands_twice_is_to_be_written_once(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    with pytest.raises(ConfigError, match="write each key and section once"):
+        load_config(tmp_path / "config.toml")
+
+
 def test_a_folder_is_no_config_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match="is a folder: name the file in it"):
         load_config(tmp_path)
 
 
