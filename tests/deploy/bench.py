@@ -140,6 +140,10 @@ class Door:
     def _answers(self) -> bool:
         return "active" in self.run("systemctl", "is-active", "ssh", check=False).split()
 
+    def holds(self, pid: int) -> bool:
+        """Whether a process of this machine is one of the door's."""
+        return Path(f"/proc/{pid}/ns/pid").readlink() == Path(f"/proc/{self.machine.leader}/ns/pid").readlink()
+
     def switch_off(self) -> None:
         """As by the button: in order."""
         if self._nspawn is None:
