@@ -89,7 +89,7 @@ def add_classify(commands: Any) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     add_shared(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line per image")
-    parser.add_argument("--annotate", type=Path, metavar="DIR", help="write copies with the faces drawn in")
+    parser.add_argument("--annotate", type=path, metavar="DIR", help="write copies with the faces drawn in")
     parser.set_defaults(act=act_classify)
 
 
@@ -128,13 +128,13 @@ def add_model(commands: Any) -> None:
     example = "example:\n  edge model fetch yunet --from ~/downloads"
     fetch = actions.add_parser("fetch", help=about, description=about, epilog=example)
     fetch.add_argument("names", nargs="*", metavar="NAME", help="default: all that are listed")
-    fetch.add_argument("--from", dest="folder", type=Path, metavar="FOLDER", help="look in this folder first")
+    fetch.add_argument("--from", dest="folder", type=path, metavar="FOLDER", help="look in this folder first")
     fetch.add_argument("--quiet", action="store_true", help="say only what went wrong")
     fetch.set_defaults(act=act_model_fetch)
     about = "check a bundle and its signature, then run its golden inputs in a process of their own"
     example = "example:\n  edge model verify models/mask-mnv2"
     verify = actions.add_parser("verify", help=about, description=about, epilog=example)
-    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify.add_argument("bundle", type=path, metavar="BUNDLE")
     verify.set_defaults(act=act_model_verify)
     add_changes(actions)
 
@@ -164,12 +164,12 @@ def add_changes(actions: Any) -> None:
         parser.add_argument(
             "--wait", type=patience, default=120.0, metavar="S", help="seconds for it to come to work (default: 120)"
         )
-        parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
+        parser.add_argument("--config", type=path, metavar="F", help=CONFIG_HELP)
         parser.add_argument("--json", action="store_true", help="one JSON object (docs/deploy.md)")
 
 
 def add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="F", help=CONFIG_HELP)
+    parser.add_argument("--config", type=path, metavar="F", help=CONFIG_HELP)
     parser.add_argument("--detector", choices=DETECTORS, help="face detector")
     parser.add_argument(
         "--model", metavar="BUNDLE", help="model bundle folder (default: the active one, else the shipped one)"
@@ -188,6 +188,12 @@ def add_ends(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="jsonl:PATH, jsonl:- (stdout), mqtt://[user@]host[:port], mqtts://...; may be given again",
     )
+
+
+def path(text: str) -> Path:
+    if not text:  # a shell's unset variable; to Path it would be the folder we are in
+        raise argparse.ArgumentTypeError("must be a path, is empty")
+    return Path(text)
 
 
 def seconds(text: str) -> float:

@@ -472,3 +472,9 @@ def test_a_missing_model_is_asked_for_in_words(capsys: pytest.CaptureFixture[str
     """What looks like a login is masked wherever it stands."""
     assert main(["model", "activate"]) == 64
     assert "the following arguments are required: MODEL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--annotate", "--config"])
+def test_an_empty_path_is_no_path(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    assert main(["classify", "a.jpg", option, ""]) == 64
+    assert f"argument {option}: must be a path, is empty" in capsys.readouterr().err
