@@ -74,9 +74,9 @@ def test_a_signature_beside_the_manifest_is_no_stranger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda p: None, Path.mkdir, Path.touch], ids=["nothing", "empty folder", "a file"])
-def test_where_no_bundle_is_the_message_names_the_place_and_the_option(tmp_path: Path, make: Spoil) -> None:
+def test_where_no_bundle_is_the_message_names_the_place_and_what_is_missing(tmp_path: Path, make: Spoil) -> None:
     make(tmp_path / "gone")
-    with pytest.raises(InputMissing, match=r"no model bundle at .*gone: .*--model"):
+    with pytest.raises(InputMissing, match=r"no model bundle at .*gone: bundle\.json is not there: name the folder"):
         load_bundle(tmp_path / "gone")
 
 
