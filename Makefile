@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TFLITE := .venv-tflite
 SHARED := ../shared
+ANSIBLE := /var/cache/mask-edge-tests/ansible
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export XDG_CACHE_HOME := $(CURDIR)/.cache
@@ -67,6 +68,7 @@ test-deploy: setup  ## deploy/install and deploy/push on bare Debians with a rea
 	@scripts/need --optional ffmpeg ffmpeg
 	@scripts/need --optional apt-ftparchive apt-utils
 	@scripts/need --optional mosquitto_sub mosquitto-clients
+	@[ "$$(id -u)" != 0 ] || [ -x $(ANSIBLE)/bin/ansible-playbook ] || { $(PYTHON) -m venv $(ANSIBLE) && $(ANSIBLE)/bin/pip install --quiet ansible-core; }
 	$(BIN)/python -m pytest tests/deploy -m deploy -rs
 
 locks: setup  ## pin what doors get (deploy/locks): run after a change of dependencies, or for newer versions

@@ -27,12 +27,14 @@ from tests.deploy.workstation import CLIP, Broker, brokering, give_clip, install
 from tests.edge.bundles import CRASHING_MODEL, ENDLESS_MODEL, INPUT, MODEL, looping_bundle, make_bundle
 from tests.edge.sinks.certificates import make_authority, make_certificate
 from tests.mosquitto import Subscriber, subscribed
+from tests.service.rootfs import CACHE
 
 WHY_NOT = missing()
 pytestmark = [pytest.mark.deploy, pytest.mark.skipif(WHY_NOT is not None, reason=f"make test-deploy {WHY_NOT}")]
 
 ROOT = PACKAGE.parent
 SHIPPED = ROOT / "models" / "mask-mnv2"
+PLAYBOOKS = CACHE / "ansible" / "bin"
 LONG_S = 120.0
 OTHER = {"mask": "no_mask", "no_mask": "mask"}
 
@@ -300,6 +302,43 @@ def sent_by_hand(bench: Bench, key: Path, door: Door, bundle: Path) -> tuple[int
     argv = ["ssh", "-F", str(bench.ssh_config), "-i", str(key), f"mask-edge-deploy@{door.name}"]
     done = subprocess.run([*argv, "edge model install -"], input=stream, capture_output=True, timeout=120, check=False)
     return done.returncode, done.stderr.decode()
+
+
+# --- by Ansible ---
+
+
+@pytest.mark.skipif(not (PLAYBOOKS / "ansible-playbook").exists(), reason="make test-deploy brings Ansible")
+def test_a_playbook_brings_it_by_the_same_commands_and_stops_at_the_first_that_fails(
+    bench: Bench, key: Path, door: Door, tmp_path: Path
+) -> None:
+    inventory = tmp_path / "doors.yaml"
+    inventory.write_text(f"doors:\n  hosts:\n    {door.name}: {{ansible_host: {door.address}}}\n    another: {{}}\n")
+    alone = inventory.with_name("alone.yaml")
+    alone.write_text(inventory.read_text().replace("    another: {}\n", ""))
+    flip(make_bundle(tmp_path / "flipped") / "model.tflite")
+    refused = play(bench, key, inventory, tmp_path / "flipped")
+    assert refused.returncode == 2, refused.stdout
+    assert "was altered" in refused.stdout
+    assert "another" not in refused.stdout
+    serves_the_old_one(door)
+    bundle = named(tmp_path, "second")
+    assert "changed=1" in play(bench, key, alone, bundle).stdout
+    until(lambda: str(status(door)["model"]).startswith("second@"), "the new model")
+    assert "changed=0" in play(bench, key, alone, bundle).stdout
+
+
+def play(bench: Bench, key: Path, inventory: Path, bundle: Path) -> subprocess.CompletedProcess[str]:
+    ssh = f"ssh -F {bench.ssh_config} -i {key}"
+    said = json.dumps({"bundle": str(bundle), "ssh": ssh})
+    argv = [
+        str(PLAYBOOKS / "ansible-playbook"),
+        "-i",
+        str(inventory),
+        str(ROOT / "deploy/ansible/push.yml"),
+        "-e",
+        said,
+    ]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 # --- cut, at each step in turn ---
