@@ -286,10 +286,8 @@ class Attendant:
             return
         age_s = self._progress.frame_age_s(now_s)
         is_over = self._trial.look(has_frames=age_s is not None and age_s < FLOWING_S)
-        if is_over:
+        if is_over or self._trial.is_news() or self._trial.is_to_try_again():
             self._reload(rereads=False)
-        elif self._trial.is_news():
-            self._reload()
 
     def _reload_if_asked(self) -> None:
         if self._hangup.asked:

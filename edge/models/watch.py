@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from edge.backoff import Backoff
 from edge.errors import EdgeError
 from edge.journal import asks
 from edge.models.store import Stamp, Store
@@ -21,6 +23,7 @@ from edge.models.trial import Doings, Trial, standing, started, verdict
 log = logging.getLogger(__name__)
 
 SAVE_S: Final = 30.0  # so much of the time on trial a power cut may cost
+AGAIN_S: Final = (60.0, 3600.0)  # before the model that shall serve is tried again, where it could not be loaded
 REHEARSE_S: Final = 2.0  # between two looks of the model on trial at a door where nobody comes
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -61,6 +64,8 @@ class TrialWatch:
         self._deciding: Deciding | None = None
         self._decided = self._uncertain = 0  # when it began to serve
         self._looked_s = self._saved_s = self._rehearsed_s = clock()
+        self._again = Backoff(*AGAIN_S)
+        self._again_at_s = math.inf
 
     @property
     def standing(self) -> dict[str, Any] | None:
@@ -132,6 +137,20 @@ class TrialWatch:
         """The model on trial must serve now."""
         if self._trial and self._trial.is_open and not self.is_open:
             self._end_badly(refusal or "the configuration names another model")
+        if refusal is None:
+            self._again.reset()
+        self._again_at_s = self._clock() + self._again.next_s() if refusal and self._is_behind() else math.inf
+
+    def is_to_try_again(self) -> bool:
+        """The model gone back to could not be loaded (a full memory, a failing card), so another one still judges: is
+        it time for the next attempt? Nobody need come for it."""
+        return self._clock() >= self._again_at_s
+
+    def _is_behind(self) -> bool:
+        try:
+            return self._serving is not None and self.store.serving() != self._serving.model
+        except (EdgeError, OSError):
+            return True
 
     def wants_a_look(self) -> bool:
         """Is it time that the model on trial judges something, should nobody be at the door?"""

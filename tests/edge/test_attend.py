@@ -25,6 +25,8 @@ from edge.drift_watch import FILE, DriftWatch, read_kept
 from edge.errors import EdgeError, InputMissing
 from edge.events import Event, EventWriter
 from edge.heat import Heat
+from edge.models.trial import Trial
+from edge.models.watch import TrialWatch
 from edge.outbox import Limits, Outbox, open_outbox
 from edge.picture import PictureWatch
 from edge.pipeline import Pipeline, Told
@@ -36,6 +38,7 @@ from edge.sources import SourceLost, SourceStalled
 from edge.sources.paced import Timer
 from edge.sources.scripted import Script, ScriptedSource, Step
 from edge.status import WRITER, StatusFile
+from tests.edge.models.test_watch import Daemon
 from tests.edge.notified import Listening, listening
 from tests.edge.test_drift_watch import told
 
@@ -115,6 +118,7 @@ class Door:
         reopens: bool = False,
         outbox: Outbox | None = None,
         deadline_s: float | None = None,
+        trial: TrialWatch | None = None,
     ) -> None:
         self.accelerator: AcceleratorTrouble | None = None
         self.clock = FakeClock()
@@ -124,7 +128,7 @@ class Door:
         self.looks = Looks(self.clock, busy_s)
         self.status = folder / "run" / "status.json"
         self.hangup = Hangup()
-        self.reloads = 0
+        self.reloads: list[str] = []
         self.outlet = Outlet(EventWriter("door", "main", "m@0123456789ab"))
         self.outbox = outbox if outbox is not None else open_outbox(folder / "state")
         self.attendant = Attendant(
@@ -142,14 +146,16 @@ class Door:
             status_file=StatusFile(self.status.parent),
             hangup=self.hangup,
             reloader=cast(Reloader, self),
+            trial=trial,
             clock=self.clock,
             sleep=self.clock.advance,
         )
 
     is_refused = False
+    refusal = None
 
     def reload(self, *, rereads: bool = True) -> None:
-        self.reloads += 1
+        self.reloads.append("configuration and model" if rereads else "model")
 
     def source(self, *steps: Step) -> ScriptedSource:
         timer = Timer(self.clock.monotonic_s, self.clock.advance)
@@ -223,8 +229,24 @@ def test_ready_comes_after_the_first_frame_went_through_both_models_and_not_befo
 def test_a_reload_before_the_first_frame_does_not_make_it_ready(door: Door, systemd: Listening) -> None:
     door.hangup.asked = True
     door.attendant.waited()
-    assert door.reloads == 1
+    assert door.reloads == ["configuration and model"]
     assert systemd.heard() == []
+
+
+def test_a_model_that_a_command_made_active_is_loaded_and_the_configuration_is_not_read_again(
+    tmp_path: Path, systemd: Listening
+) -> None:
+    """A file that somebody edits just now must not keep the door from a model, nor from the one before."""
+    models = Daemon(tmp_path)
+    door = Door(tmp_path, trial=models.watch)
+    models.store.begin(Trial(models.new, models.old, None))
+    door.clock.advance(1)
+    door.attendant.waited()
+    assert door.reloads == ["model"]
+    assert models.trial.state == "rolled_back"  # the door of this test loads none
+    door.clock.advance(1)
+    door.attendant.waited()
+    assert door.reloads == ["model"]
 
 
 def test_without_a_camera_it_is_ready_degraded_and_says_why(door: Door, systemd: Listening) -> None:
@@ -412,7 +434,7 @@ def test_a_hangup_is_met_between_two_frames_and_told_to_systemd(door: Door, syst
     door.play(frames(3))
     door.hangup.asked = True
     door.play(frames(3))
-    assert door.reloads == 1
+    assert door.reloads == ["configuration and model"]
     words = [said.splitlines()[0] for said in systemd.heard()]
     assert [word for word in words if word in ("READY=1", "RELOADING=1")] == ["READY=1", "RELOADING=1", "READY=1"]
 

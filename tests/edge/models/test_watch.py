@@ -12,7 +12,7 @@ from edge.models.activate import Door, rollback
 from edge.models.install import install
 from edge.models.store import Store
 from edge.models.trial import Doings, Trial, out_of_band
-from edge.models.watch import SAVE_S, TrialWatch
+from edge.models.watch import AGAIN_S, SAVE_S, TrialWatch
 from tests.edge.bundles import make_bundle
 
 
@@ -204,6 +204,32 @@ def test_a_model_that_cannot_be_loaded_at_the_start_is_given_up_on_the_spot(daem
     assert daemon.watch.fails("op not found")
     assert (daemon.store.active(), daemon.trial.why) == (daemon.old, "op not found")
     assert not daemon.watch.fails("again")
+
+
+def test_a_model_gone_back_to_that_cannot_be_loaded_is_tried_again_until_it_serves(daemon: Daemon) -> None:
+    daemon.at_work()
+    daemon.persons.decided, daemon.persons.uncertain = 40, 30
+    assert daemon.work(1)  # given up
+    daemon.watch.before_reload(lambda: None)
+    daemon.watch.after_reload("no memory")  # the given-up one judges on
+    assert not daemon.watch.is_to_try_again()
+    daemon.now_s += 2 * AGAIN_S[0]
+    assert daemon.watch.is_to_try_again()
+    daemon.watch.after_reload("no memory")
+    assert not daemon.watch.is_to_try_again()
+    daemon.now_s += AGAIN_S[1]
+    assert daemon.watch.is_to_try_again()
+    daemon.reloaded()
+    daemon.watch.after_reload(None)
+    daemon.now_s += AGAIN_S[1]
+    assert not daemon.watch.is_to_try_again()
+
+
+def test_a_refused_reload_of_the_model_that_serves_is_not_tried_again_by_itself(daemon: Daemon) -> None:
+    """Somebody's mistake in the configuration, which only they can mend."""
+    daemon.watch.after_reload("config.toml is not TOML")
+    daemon.now_s += AGAIN_S[1]
+    assert not daemon.watch.is_to_try_again()
 
 
 def test_a_disk_that_takes_nothing_stops_no_daemon(
