@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from edge import __version__
 from edge.config import DETECTORS, Config, load_config
-from edge.errors import EXIT_INTERRUPTED, DiskError, EdgeError, Refused, UsageError, one_line
+from edge.errors import EXIT_INTERRUPTED, ConfigError, DiskError, EdgeError, Refused, UsageError, one_line
 from edge.journal import asks, is_journal, set_up_logging
 from edge.passwords import masked
 
@@ -134,7 +134,7 @@ def add_model(commands: Any) -> None:
     about = "check a bundle and its signature, then run its golden inputs in a process of their own"
     example = "example:\n  edge model verify models/mask-mnv2"
     verify = actions.add_parser("verify", help=about, description=about, epilog=example)
-    verify.add_argument("bundle", type=path, metavar="BUNDLE")
+    verify.add_argument("bundle", metavar="BUNDLE", help="a bundle folder, or NAME@SHA12 of an installed one")
     verify.set_defaults(act=act_model_verify)
     add_changes(actions)
 
@@ -335,8 +335,10 @@ def act_model_fetch(args: argparse.Namespace) -> int:
 
 def act_model_verify(args: argparse.Namespace) -> int:
     from edge.models.install import verify
+    from edge.models.store import TAG, this_store
 
-    verified = verify(args.bundle)
+    installed = this_store().path(args.bundle)
+    verified = verify(installed if TAG.fullmatch(args.bundle) and installed.is_dir() else path(args.bundle))
     print(f"{verified.said}; {verified.signed.in_words()}")
     return 0
 
@@ -357,16 +359,31 @@ def act_model_install(args: argparse.Namespace) -> int:
 def act_model_activate(args: argparse.Namespace) -> int:
     from edge.models.activate import activate
 
-    return say_outcome(args, args.model, lambda door: activate(args.model, door, args.trial * 60, args.wait))
+    def change(door: Door) -> Outcome:
+        return activate(args.model, door, args.trial * 60, args.wait)
+
+    return say_outcome(args, args.model, change, lambda: load_config(args.config).classifier.bundle)
 
 
 def act_model_rollback(args: argparse.Namespace) -> int:
     from edge.models.activate import rollback
 
-    return say_outcome(args, None, lambda door: rollback(door, args.wait))
+    def site_bundle() -> str:
+        try:
+            return load_config(args.config).classifier.bundle
+        except ConfigError as error:  # the way back must be open: the daemon goes on under what it has
+            print(f"edge: note: {one_line(str(error))}", file=sys.stderr)
+            return ""
+
+    return say_outcome(args, None, lambda door: rollback(door, args.wait), site_bundle)
 
 
-def say_outcome(args: argparse.Namespace, model: str | None, change: Callable[[Door], Outcome]) -> int:
+def say_outcome(
+    args: argparse.Namespace,
+    model: str | None,
+    change: Callable[[Door], Outcome],
+    site_bundle: Callable[[], str],
+) -> int:
     from edge.models.activate import Door, as_object, failure
     from edge.models.owner import act_as_owner
     from edge.models.store import this_store
@@ -375,7 +392,7 @@ def say_outcome(args: argparse.Namespace, model: str | None, change: Callable[[D
     store = this_store()
     act_as_owner(store.folder)
     try:
-        outcome = change(Door(store, places(), load_config(args.config).classifier.bundle))
+        outcome = change(Door(store, places(), site_bundle()))
     except EdgeError as error:
         if args.json:
             print(json.dumps(failure(model, error)))

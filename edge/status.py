@@ -37,6 +37,10 @@ KEYS: Final = frozenset(
 WRITER: Final = "written_by"  # in the file only: who says all this, when, and for how long it holds
 
 
+class Hangs(Unavailable):
+    """A daemon is there, and says nothing any more."""
+
+
 class StatusFile:
     """Written by the daemon into ``folder`` (None: nowhere), whole or not at all, and gone with it.
 
@@ -152,7 +156,7 @@ def doubt(path: Path, writer: Any) -> Unavailable | None:
             "mask-edge' and 'journalctl -u mask-edge'"
         )
     if age_s > fresh_s:
-        return Unavailable(
+        return Hangs(
             f"the daemon hangs: process {process.pid} lives, and has not written {path} for {age_s:.0f} s: its "
             "watchdog will end it, else 'systemctl restart mask-edge'"
         )

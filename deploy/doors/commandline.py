@@ -6,11 +6,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
 from edge import __version__
-from edge.errors import EdgeError, UsageError
+from edge.errors import EXIT_INTERRUPTED, DiskError, EdgeError, UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,14 +50,21 @@ def end(made: Parser, act: Callable[[argparse.Namespace], int], argv: Sequence[s
     try:
         return act(made.parse_intermixed_args(argv))
     except EdgeError as error:
-        print(f"{made.prog}: {error}", file=sys.stderr)
+        tell(f"{made.prog}: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        return 0
+    except OSError as error:  # stdout: the doors are as the lines before say
+        tell(f"{made.prog}: {of_this_machine(error)}")
+        return DiskError.exit_code
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
 
 
 def tell(text: str) -> None:
-    """How it goes on, for people."""
-    print(text, file=sys.stderr, flush=True)
+    """How it goes on, for people; that nobody reads it is no reason to leave a door half done."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def of_this_machine(error: OSError) -> DiskError:
+    """What a file or a folder here would not do."""
+    return DiskError(f"{error.filename or 'this machine'}: {error.strerror}", "make room here, or look at permissions")

@@ -17,7 +17,6 @@ echo "architecture=$(dpkg --print-architecture)"
 [ -d /run/systemd/system ] && echo "has_systemd=yes"
 [ -e /etc/mask-edge/config.toml ] && echo "has_config=yes"
 echo "host=$(cat /proc/sys/kernel/hostname)"
-echo "sudo=$(sudo -V 2>/dev/null | sed -n '1s/.* //p')"
 """
 
 

@@ -21,7 +21,7 @@ from deploy.doors.plan import Wish
 from deploy.doors.report import DoorReport
 from deploy.doors.ssh import Connection, Ssh, as_root, ssh_for
 from deploy.doors.steps import Outcome, Send, Step, StepFailed, carry_out
-from edge.errors import DiskError, EdgeError, InputMissing, UsageError
+from edge.errors import EdgeError, InputMissing, UsageError
 
 EPILOG: Final = """examples:
   deploy/install root@192.168.7.20 --camera v4l2:/dev/video0 --broker mqtt://192.168.7.2
@@ -129,8 +129,8 @@ class Work:
         except EdgeError as error:
             return DoorReport(door.target.name, error=str(error), exit_code=error.exit_code)
         except OSError as error:
-            said = f"{error.filename or 'this machine'}: {error.strerror}: make room here, or look at its permissions"
-            return DoorReport(door.target.name, error=said, exit_code=DiskError.exit_code)
+            here = commandline.of_this_machine(error)
+            return DoorReport(door.target.name, error=str(here), exit_code=here.exit_code)
         finally:
             with suppress(OSError):
                 connection.close()

@@ -105,6 +105,8 @@ def spread(pattern: str) -> Iterator[str]:
     """``door-[08:10]`` is door-08, door-09, door-10."""
     found = RANGE.fullmatch(pattern)
     if not found:
+        if "[" in pattern:
+            raise DataError(f"hosts {pattern} of the inventory: only ranges of numbers are read, as in door-[01:20]")
         yield pattern
         return
     before, first, last, after = found.groups()
@@ -157,6 +159,8 @@ def door(name: str, variables: dict[str, Any], path: Path, known: tuple[str, ...
             raise DataError(f"inventory {path}: {key} of {name} is a template: write the value itself, or use Ansible")
         if key.startswith("ansible_") and key not in (*CONNECTION, *PASSED_OVER):
             raise DataError(f"inventory {path}: {key} of {name} is not understood: say it in ssh's own configuration")
+    if variables.get("ansible_connection", "ssh") not in ("ssh", "smart"):
+        raise DataError(f"inventory {path}: ansible_connection of {name} must be ssh: a door is reached by it alone")
     connection = {key.removeprefix("ansible_"): variables[key] for key in CONNECTION if key in variables}
     port = connection.get("port")
     if port is not None and not str(port).isdecimal():

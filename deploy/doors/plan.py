@@ -15,6 +15,7 @@ from deploy.doors.settings import CA_FILE, Settings
 from deploy.doors.steps import Run, Send, Step
 from deploy.doors.wheels import FILES, SWITCH, UNIT, Software
 from edge import third_party
+from edge.errors import Busy
 
 SYSTEMD: Final = UNIT.parent
 BASE: Final = "/opt/mask-edge.d"
@@ -25,6 +26,7 @@ SYSUSERS: Final = "/etc/sysusers.d/mask-edge.conf"
 TMPFILES: Final = "/etc/tmpfiles.d/mask-edge.conf"
 UDEV: Final = "/etc/udev/rules.d/60-mask-edge-coral.rules"
 CONFIG: Final = "/etc/mask-edge/config.toml"
+KEPT: Final = "echo 'the one that is there is kept; --replace-config puts this in its place'"
 PASSWORD: Final = "/etc/credstore/mask-edge.mqtt_password"
 STATE: Final = "/var/lib/mask-edge"
 CACHE: Final = "/var/cache/mask-edge"
@@ -57,8 +59,20 @@ def installing(software: Software, wish: Wish, facts: Facts, name: str) -> list[
     given = wish.settings
     steps = [
         packages(needed(facts, given), wish.debs),
-        file("user and group mask-edge", SYSUSERS, read("sysusers.d/mask-edge.conf"), then="systemd-sysusers {}"),
-        file("folder /etc/mask-edge", TMPFILES, read("tmpfiles.d/mask-edge.conf"), then="systemd-tmpfiles --create {}"),
+        file(
+            "user and group mask-edge",
+            SYSUSERS,
+            read("sysusers.d/mask-edge.conf"),
+            then="systemd-sysusers {}",
+            so=there("mask-edge"),
+        ),
+        file(
+            "folder /etc/mask-edge",
+            TMPFILES,
+            read("tmpfiles.d/mask-edge.conf"),
+            then="systemd-tmpfiles --create {}",
+            so=is_owned("/etc/mask-edge", "root:mask-edge", "750"),
+        ),
         file(
             "udev rule for the Coral", UDEV, read("60-mask-edge-coral.rules"), then="udevadm control --reload || true"
         ),
@@ -67,8 +81,10 @@ def installing(software: Software, wish: Wish, facts: Facts, name: str) -> list[
     ]
     if not facts.has_config or wish.replace_config:
         steps.append(config(given.config(facts, name), wish.replace_config))
-    elif given.camera or given.broker or given.device:
+    elif given.camera and given.broker:
         steps.append(config(given.config(facts, name), may_replace=False))
+    elif given.camera or given.broker:  # too little for a file that could be compared
+        steps.append(Step(f"configuration {CONFIG}", Run(f"[ -e {CONFIG} ] && {KEPT}"), (), "name camera and broker"))
     if given.ca:
         steps.append(file("CA certificates for the broker", CA_FILE, given.ca))
     if given.password:
@@ -123,11 +139,12 @@ def file(
     owner: str = "root:root",
     test: str = "",
     then: str = "",
+    so: str = "true",
 ) -> Step:
     """A file with this content, owner and mode, put in place whole. test: of the new file, before it counts ({}: it);
-    then: what takes notice of it."""
+    then: what takes notice of it; so: whether that was done."""
     digest = hashlib.sha256(content).hexdigest()
-    holds = f'[ "$(sha256sum <{path} | cut -c-64)" = {digest} ] && {is_owned(path, owner, mode)}'
+    holds = f'[ "$(sha256sum <{path} | cut -c-64)" = {digest} ] && {is_owned(path, owner, mode)} && {so}'
     checked = f"{test.format(path + '.new')} && " if test else ""
     put = f"umask 077; mkdir -p -m 755 {Path(path).parent} && cat >{path}.new && {own(path + '.new', owner, mode)}"
     after = f" && {{ {then.format(path)}; }}" if then else ""
@@ -137,6 +154,10 @@ def file(
 
 def is_owned(path: str, owner: str, mode: str) -> str:
     return f'[ "$(stat -c "%U:%G %a" {path})" = "{owner} {mode}" ]'
+
+
+def there(user: str) -> str:
+    return f"getent passwd {user} >/dev/null"
 
 
 def own(path: str, owner: str, mode: str) -> str:
@@ -196,8 +217,7 @@ def config(content: bytes, may_replace: bool) -> Step:
     if may_replace:
         keep = Run(f"[ ! -e {CONFIG} ] || cp -p {CONFIG} {CONFIG}.before")
         return Step(f"configuration {CONFIG}", put.holds, (keep, *put.acts), put.remedy)
-    other = "echo 'the one that is there is kept; --replace-config puts this in its place'"
-    holds = f"exec 2>/dev/null; [ -e {CONFIG} ] || exit 1; cmp -s - {CONFIG} || {other}"
+    holds = f"exec 2>/dev/null; [ -e {CONFIG} ] || exit 1; cmp -s - {CONFIG} || {KEPT}"
     return Step(f"configuration {CONFIG}", Run(holds, content), put.acts, put.remedy)
 
 
@@ -221,6 +241,7 @@ def deployer(keys: bytes) -> list[Step]:
             DEPLOY_SYSUSERS,
             (FILES / "mask-edge-deploy.conf").read_bytes(),
             then="systemd-sysusers {}",
+            so=there(DEPLOY_USER),
         ),
         file("rule for sudo", SUDOERS, (FILES / "sudoers").read_bytes(), mode="440", test="visudo -cqf {}"),
         Step(keyed.what, keyed.holds, (Run(home), *keyed.acts), keyed.remedy),
@@ -240,11 +261,15 @@ def switch(software: Software) -> Step:
     # A unit of its own: a cut line does not end it, and two installs at once cannot both switch.
     unit = "systemd-run --quiet --collect --wait --unit=mask-edge-switch -pTimeoutStartSec=infinity"
     act = f"""{unit} {new}/switch {software.release}; code=$?
-[ $code = 0 ] && exit
-cat {BASE}/why && rm {BASE}/why
 case $code in
-1) echo "the new software did not come up; back at $(readlink {LINK}), $(systemctl is-active mask-edge)";;
-2) echo "the daemon did not come up";;
+0) exit;;
+11|12) cat {BASE}/why && rm {BASE}/why;;
+*) echo "another install is switching just now, or the switch could not run (it ended with $code)"
+   exit {Busy.exit_code};;
+esac
+case $code in
+11) echo "the new software did not come up; back at $(readlink {LINK}), $(systemctl is-active mask-edge)";;
+12) echo "the daemon did not come up";;
 esac
 exit 1"""
     return Step(
@@ -287,25 +312,27 @@ def removing(purge: bool) -> list[Step]:
     """Back to what it was. Configuration, password, events and models stay, and so does the user that owns them, unless
     ``purge``; Debian's packages always stay."""
     stop = f"systemctl disable --now --quiet mask-edge.service; rm -f {UNIT_FILE}; systemctl daemon-reload"
-    users = f"""for user in {DEPLOY_USER}; do pkill -KILL -u $user; userdel $user; done 2>/dev/null
-rm -rf {DEPLOY_HOME} {DEPLOY_SYSUSERS}; ! getent passwd {DEPLOY_USER} >/dev/null"""
+    files = f"{DEPLOY_SYSUSERS} {DEPLOY_HOME}"  # the first would bring the user back at the next boot
+    users = f"""rm -rf {files}; pkill -KILL -u {DEPLOY_USER}; userdel {DEPLOY_USER} 2>/dev/null
+! {there(DEPLOY_USER)}"""
+    no_user = f"! {there(DEPLOY_USER)} || exit 1; for path in {files}; do [ ! -e $path ] || exit 1; done"
     steps = [
         Step("daemon stopped, unit gone", Run(f"[ ! -e {UNIT_FILE} ]"), (Run(stop),), "systemctl status mask-edge"),
         gone("privilege of deployments gone", SUDOERS, DEPLOY_KEYS),
-        Step(f"user {DEPLOY_USER} gone", Run(f"! getent passwd {DEPLOY_USER} >/dev/null"), (Run(users),), "userdel it"),
+        Step(f"user {DEPLOY_USER} gone", Run(no_user), (Run(users),), "userdel it"),
         gone("software gone", LINK, BASE, CACHE, COMMAND),
         gone("udev rule gone", UDEV, then="udevadm control --reload || true"),
         gone("rules for user and folder gone", SYSUSERS, TMPFILES),
     ]
     if purge:
         drop_ins = f"{UNIT_FILE}.d"
-        both = "userdel mask-edge; ! getent passwd mask-edge >/dev/null"
+        both = f"userdel mask-edge; ! {there('mask-edge')}"
         steps += [
             gone(
                 "configuration and password gone", "/etc/mask-edge", PASSWORD, drop_ins, then="systemctl daemon-reload"
             ),
             gone("events, counts and models gone", STATE),
-            Step("user mask-edge gone", Run("! getent passwd mask-edge >/dev/null"), (Run(both),), "userdel it"),
+            Step("user mask-edge gone", Run(f"! {there('mask-edge')}"), (Run(both),), "userdel it"),
         ]
     return steps
 

@@ -24,6 +24,7 @@ from deploy.doors.commandline import tell
 from deploy.doors.inventory import Door
 from deploy.doors.parcel import Parcel, parcel, sign
 from deploy.doors.ssh import Connection, ConnectionLost, Done, Ssh, last_line, ssh_for
+from edge.__main__ import minutes, patience
 from edge.errors import Busy, DataError, EdgeError, Refused, Unavailable, UsageError
 
 EPILOG: Final = """examples:
@@ -40,7 +41,7 @@ TRIES: Final = 3  # a line that is cut is taken up again
 PAUSE_S: Final = 5.0
 BUSY_S: Final = 45.0
 LOOK_S: Final = 10.0
-GRACE_S: Final = 60.0  # what a wait at a door may take longer than it says
+GRACE_S: Final = 120.0  # what a wait at a door may take longer: its self-test, its signature, its last look
 
 State = Literal["at work", "kept", "was so", "rolled back", "failed", "not tried"]
 
@@ -81,14 +82,19 @@ def build_parser() -> commandline.Parser:
         metavar="N",
         help="doors that get it next, and so on (default: all that are left)",
     )
-    add(
-        "--trial", type=commandline.count, default=10, metavar="MIN", help="minutes until a door keeps it (default: 10)"
-    )
-    add(
-        "--wait", type=commandline.count, default=120, metavar="S", help="seconds for it to come to work (default: 120)"
-    )
+    add("--trial", type=trial_min, default=10, metavar="MIN", help="minutes until a door keeps it (default: 10)")
+    add("--wait", type=wait_s, default=120, metavar="S", help="seconds for it to come to work (default: 120)")
     add("--wait-trial", action="store_true", help="stay until the trial is over; the next wave begins only then")
     return parser
+
+
+def trial_min(text: str) -> int:
+    """As the door takes it (``edge model activate --trial``), whole minutes."""
+    return round(minutes(text))
+
+
+def wait_s(text: str) -> int:
+    return round(patience(text))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,6 +157,9 @@ def at_door(ssh: Ssh, sent: Parcel, wish: Wish, door: Door) -> Pushed:
         done = Pushed(name, "rolled back", str(error), error.exit_code)
     except EdgeError as error:
         done = Pushed(name, "failed", str(error), error.exit_code)
+    except OSError as error:
+        here = commandline.of_this_machine(error)
+        done = Pushed(name, "failed", str(here), here.exit_code)
     finally:
         with suppress(OSError):
             connection.close()

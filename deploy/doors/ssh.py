@@ -121,21 +121,21 @@ class Connection:
 
     def _run(self, command: str, stdin: bytes | Path, timeout_s: float, first_line: bytes) -> Done:
         argv = [*self.ssh.command(self.target), command]
-        with tempfile.TemporaryFile() as sent:
-            source = sent
+        sent: bytes | None = None
+        with contextlib.ExitStack() as stack:
             if isinstance(stdin, Path) and not first_line:
-                source = stdin.open("rb")  # type: ignore[assignment]
-            else:
-                sent.write(first_line + (stdin.read_bytes() if isinstance(stdin, Path) else stdin))
-                sent.seek(0)
-            with source:
-                try:
-                    done = subprocess.run(argv, stdin=source, capture_output=True, timeout=timeout_s, check=False)
-                except subprocess.TimeoutExpired as error:
-                    raise ConnectionLost(
-                        f"{self.target.name} did not finish a command within {timeout_s:.0f} s: look at the machine, "
-                        "then run this again"
-                    ) from error
+                source = stack.enter_context(stdin.open("rb"))
+            else:  # by a pipe: secrets are written to no disk
+                source, sent = None, first_line + (stdin.read_bytes() if isinstance(stdin, Path) else stdin)
+            try:
+                done = subprocess.run(
+                    argv, stdin=source, input=sent, capture_output=True, timeout=timeout_s, check=False
+                )
+            except subprocess.TimeoutExpired as error:
+                raise ConnectionLost(
+                    f"{self.target.name} did not finish a command within {timeout_s:.0f} s",
+                    "look at the machine, then run this again",
+                ) from error
         out, err = (text.decode(errors="replace") for text in (done.stdout, done.stderr))
         if done.returncode == SSH_FAILED:
             raise what_ssh_said(self.target, err)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from deploy.doors.ssh import Connection, Done
-from edge.errors import DiskError, EdgeError, Unavailable
+from edge.errors import Busy, DiskError, EdgeError, Unavailable
 
 State = Literal["is so", "done", "to do", "failed"]
 SHOWN: Final = 12  # lines of what a failed command wrote
@@ -68,6 +68,10 @@ class DiskFull(StepFailed, DiskError):
     exit_code = DiskError.exit_code
 
 
+class InUse(StepFailed, Busy):
+    exit_code = Busy.exit_code
+
+
 def carry_out(
     steps: Sequence[Step], door: Connection, is_dry: bool, tell: Callable[[Outcome, Step], None]
 ) -> list[Outcome]:
@@ -98,7 +102,7 @@ def make_so(step: Step, door: Connection, before: list[Outcome]) -> None:
         except EdgeError as error:
             raise failed(step, door, before, str(error), error) from error
         if done.code:
-            raise failed(step, door, before, said(done))
+            raise failed(step, door, before, said(done), is_busy=done.code == Busy.exit_code)
 
 
 def sent(run: Run) -> bytes | Path:
@@ -106,7 +110,13 @@ def sent(run: Run) -> bytes | Path:
 
 
 def failed(
-    step: Step, door: Connection, before: list[Outcome], detail: str, error: EdgeError | None = None
+    step: Step,
+    door: Connection,
+    before: list[Outcome],
+    detail: str,
+    error: EdgeError | None = None,
+    *,
+    is_busy: bool = False,
 ) -> StepFailed:
     lines = detail.splitlines() or ["it said nothing"]
     outcomes = [*before, Outcome(step.what, "failed", lines[-1])]
@@ -115,7 +125,9 @@ def failed(
         raised = StepFailed(f"{name}: {step.what} could not be done: {error}", outcomes, "")
         raised.exit_code = error.exit_code
         return raised
-    kind, remedy = (DiskFull, "make room on it") if "No space left" in detail else (StepFailed, step.remedy)
+    kind, remedy = (InUse, "run this again") if is_busy else (StepFailed, step.remedy)
+    if "No space left" in detail:
+        kind, remedy = DiskFull, "make room on it"
     return kind(f"{name}: {step.what} could not be done ({lines[-1]}): {remedy}", outcomes, detail)
 
 

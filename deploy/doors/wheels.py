@@ -7,7 +7,6 @@ same bytes, and a second install finds nothing new.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import subprocess
 import sys
@@ -73,8 +72,7 @@ class Software:
 
     def requirements(self) -> bytes:
         """For pip: what, of which version, with which hash."""
-        version = re.escape(self.wheel.name.split("-")[1])
-        own = f"mask-edge=={version.replace(chr(92), '')} --hash=sha256:{sha256(self.wheel)}\n"
+        own = f"mask-edge=={self.wheel.name.split('-')[1]} --hash=sha256:{sha256(self.wheel)}\n"
         return self.kind.lock.read_bytes() + own.encode()
 
 

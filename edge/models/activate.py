@@ -19,7 +19,7 @@ from edge.models.install import Tester, verify
 from edge.models.selftest import self_test
 from edge.models.store import TAG, Store, shipped, tag_of
 from edge.models.trial import WAIT_S, WINDOW_S, Trial, standing
-from edge.status import read_status
+from edge.status import Hangs, read_status
 
 LOOK_S: Final = 0.2
 GRACE_S: Final = 15.0  # for the daemon to say that it went back
@@ -77,11 +77,21 @@ class Door:
             )
 
     def status(self) -> dict[str, Any] | None:
-        """None where no daemon runs, or it has not spoken for a minute. Raises Refused."""
+        """None where no daemon runs, or it hangs. Raises Refused."""
         try:
             return read_status(self.statuses)
         except Unavailable:
             return None
+
+    def runs(self) -> bool:
+        """Is a daemon there, be it one that hangs just now? Raises Refused."""
+        try:
+            read_status(self.statuses)
+        except Hangs:
+            return True
+        except Unavailable:
+            return False
+        return True
 
     def await_work(self, tag: str, limit_s: float) -> Outcome:
         """Until the daemon's status shows the model at work. Raises GivenUp, or NotSeen after the limit."""
@@ -175,7 +185,7 @@ def check_again(store: Store, tag: str, test: Tester) -> None:
 
 
 def await_or_say(tag: str, door: Door, wait_s: float) -> Outcome:
-    if door.status() is None:
+    if not door.runs():
         trial = door.store.trial()
         note = "no daemon tells its status here: it takes effect at the next start"
         return Outcome(tag, "next_start", standing(trial) if trial else None, note)

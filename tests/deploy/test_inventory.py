@@ -97,6 +97,9 @@ def test_a_name_is_never_an_option_of_ssh(name: str) -> None:
         ("d:\n  children:\n    d:\n", "holds itself"),
         ("d:\n  hosts:\n    a:\n      x: !vault secret\n", "is not plain YAML"),
         ("a: [", "is not plain YAML"),
+        ("d:\n  hosts:\n    door-[a:c]:\n", "only ranges of numbers are read"),
+        ("d:\n  hosts:\n    door-[1:9:2]:\n", "only ranges of numbers are read"),
+        ("d:\n  hosts:\n    a:\n      ansible_connection: local\n", "ansible_connection of a must be ssh"),
     ],
 )
 def test_what_is_not_understood_is_refused(tmp_path: Path, text: str, said: str) -> None:

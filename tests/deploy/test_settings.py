@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.doors.facts import Facts
 from deploy.doors.install import build_parser, install
+from deploy.doors.plan import Wish, installing
 from deploy.doors.settings import settings
-from deploy.doors.wheels import KINDS, LOCKS, ROOT, kind_of
-from edge.errors import ConfigError, DataError, EdgeError, InputMissing, Unavailable
+from deploy.doors.wheels import KINDS, LOCKS, ROOT, Software, kind_of
+from edge.errors import ConfigError, DataError, EdgeError, InputMissing, Unavailable, UsageError
 
 BARE = Facts("Debian 12", "12", "arm64", "raspberrypi", is_pi=True, has_config=False)
 GIVEN = {"camera": "picamera2:0", "broker": "mqtts://door@10.0.0.2"}
@@ -82,6 +84,21 @@ def test_a_32_bit_raspberry_pi_is_told_what_to_do() -> None:
     old = Facts("Raspbian 12", "12", "armhf", "raspberrypi", is_pi=True, has_config=False)
     with pytest.raises(Unavailable, match="install its 64-bit system"):
         kind_of(old, "door")
+
+
+@pytest.mark.parametrize("given", [{"device": "gate"}, {"device": "gate", "broker": "mqtt://10.0.0.2"}])
+def test_a_door_with_a_configuration_need_not_be_told_of_it_again(tmp_path: Path, given: dict[str, str]) -> None:
+    """As when only a key for deployments is new, by an inventory that lists hosts and no more."""
+    there = replace(BARE, has_config=True)
+    kind = KINDS["12", "arm64"]
+    (wheel := tmp_path / "mask_edge-0.1.0-py3-none-any.whl").write_bytes(b"")
+    software = Software(kind, wheel, "0.1.0-0123456789ab")
+    steps = installing(software, Wish(settings(given, b"", tmp_path)), there, "gate")
+    about = [step for step in steps if step.what.startswith("configuration")]
+    assert all(not step.acts for step in about)
+    assert len(about) == ("broker" in given)
+    with pytest.raises(UsageError, match="has no configuration yet, and no camera was named"):
+        installing(software, Wish(settings(given, b"", tmp_path)), BARE, "gate")
 
 
 def test_doors_may_be_named_between_options() -> None:

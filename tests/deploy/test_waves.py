@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,30 @@ def test_a_bundle_that_is_not_in_order_goes_nowhere(tmp_path: Path, capsys: pyte
     (bundle / "model.tflite").write_bytes(b"half a mod")
     assert main([str(bundle), "door.invalid"]) == 65
     assert "model.tflite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--trial", "1441"], ["--trial", "soon"], ["--wait", "4"], ["--wait", "601"]])
+def test_what_no_door_would_take_is_refused_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main([str(make_bundle(tmp_path / "tiny")), "door.invalid", *words]) == 64
+    assert f"argument {words[0]}" in capsys.readouterr().err
+
+
+def test_a_push_whose_words_nobody_reads_fails_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deploy.doors.push.PAUSE_S", 0.0)
+    ours, theirs = os.pipe()
+    os.close(ours)
+    unread = io.TextIOWrapper(io.FileIO(theirs, "w"), write_through=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", unread)
+        code = main([str(make_bundle(tmp_path / "tiny")), "door.invalid"])
+    with suppress(BrokenPipeError):
+        unread.close()
+    assert code == 69
+    assert "door.invalid  failed" in capsys.readouterr().out
 
 
 # --- what a door has already ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -14,14 +15,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from edge.__main__ import main
 from edge.bundle import verify_bundle
 from edge.errors import Busy, DataError, DiskError, InputMissing
-from edge.models.activate import Door, activate, rollback
+from edge.models.activate import Door, NotSeen, activate, rollback
 from edge.models.install import install
 from edge.models.store import Store, locked
 from edge.models.trial import Trial, started
+from edge.status import FILE, StatusFile
 from tests.edge.bundles import make_bundle
 from tests.edge.models.killing import DONE, FAILED, KILLED, killed_at
+from tests.edge.test_status import rewrite, status
 
 
 def untested(_bundle: Path) -> str:
@@ -189,6 +193,33 @@ def test_without_a_daemon_it_takes_effect_at_the_next_start_and_that_is_said(sto
         "no daemon tells its status here: it takes effect at the next start",
     )
     assert store.active() == tag
+
+
+def test_a_daemon_that_hangs_is_not_taken_for_none(store: Store, bundle: Any, tmp_path: Path) -> None:
+    """Its watchdog may take it to the new model, or back; that is not known yet, and not said to be well."""
+    StatusFile(tmp_path / "run").write(status(models=str(store.folder)))
+    rewrite(tmp_path / "run", at_mono_s=-1000.0)
+    tag, seconds = put(store, bundle("one")), itertools.count(0.0, 10.0)
+    hanging = Door(store, [tmp_path / "run" / FILE], sleep=lambda _s: None, clock=lambda: next(seconds))
+    with pytest.raises(NotSeen, match="was not seen at work within"):
+        activate(tag, hanging, test=untested)
+
+
+def test_the_way_back_is_open_while_somebody_edits_the_configuration(
+    store: Store, bundle: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    first, second = (put(store, bundle(name)) for name in ("one", "two"))
+    for tag in (first, second):
+        activate(tag, door(store), window_s=0, test=untested)
+        store.save(replace(trial(store), state="kept"), store.stamp())
+    (tmp_path / "config.toml").write_text("[camera\n")
+    assert main(["model", "verify", second]) == 0
+    assert main(["model", "activate", second, "--config", str(tmp_path / "config.toml")]) == 78
+    assert main(["model", "rollback", "--config", str(tmp_path / "config.toml")]) == 0
+    assert "edge: note: config file" in capsys.readouterr().err
+    assert store.active() == first
 
 
 def test_back_from_a_link_that_leads_nowhere_is_no_trial_that_blocks_the_next(store: Store, bundle: Any) -> None:

@@ -151,7 +151,12 @@ def test_two_deaths_of_the_daemon_end_a_trial_and_one_does_not(tmp_path: Path, d
     activate(tag, door, test=untested)
     service.signal(signal.SIGKILL)
     soon(lambda: len(service.deaths) == 1 and trial(door.store).restarts == 1, "one death is counted")
-    soon(lambda: status(door)["model"] == tag and (status(door)["trial"] or {})["restarts"] == 1, "at work again")
+
+    def is_back() -> bool:
+        now = door.status() or {"model": None}  # none while it starts
+        return bool(now["model"] == tag and now["trial"]["restarts"] == 1)
+
+    soon(is_back, "at work again")
     service.signal(signal.SIGKILL)
     soon(lambda: trial(door.store).state == "rolled_back", "given up")
     assert trial(door.store).why == "the daemon died or hung 2 times within the trial"
