@@ -35,6 +35,7 @@ RETRY_S: Final = 5.0  # between attempts to write to a disk that refused
 IN_MEMORY: Final = 10_000  # events at most while the disk takes none, 5 MB
 NO_DISK: Final = "outbox: %s: events wait in memory only: make room, or look after the card"
 TELL_EVERY: Final = 1000  # dropped events
+ENDED_FULL: Final = "the run before ended while the disk took no events"
 
 
 # A file with these can never be read again; with others (no room, read-only) it may be tomorrow.
@@ -160,12 +161,18 @@ class Outbox:
                 self._save()
             self._note_unsaved()
 
-    def close(self) -> None:
-        """Write down what is known, and let go of the file."""
+    def save(self) -> int:
+        """Write down what waits in memory, now; how many events the disk does not take."""
         with self._lock:
             self._retry_at_s = 0.0
             self._save()
             self._note_unsaved()
+            return len(self._unsaved)
+
+    def close(self) -> None:
+        """Write down what is known, and let go of the file."""
+        self.save()
+        with self._lock:
             self._let_go()
 
     def _count(self) -> int:
@@ -284,7 +291,10 @@ class Outbox:
     def _note_unsaved(self) -> None:
         is_known = not self._unsaved and self.last_seq <= self._saved_seq
         first = next(iter(self._unsaved), self.last_seq + 1)
-        self._note.write(None if is_known else Span(self.epoch, first, self.last_seq))
+        if not is_known:
+            self._note.write(Span(self.epoch, first, self.last_seq))
+        elif self._note.holds_span:
+            self._note.write(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +409,8 @@ def _by_the_notes(folder: Path, disk: Store, about: About) -> tuple[int, tuple[L
     if was_made:
         span, other = other, None
     losses = _of_another_epoch(other)
+    if memory.is_blank():
+        losses += (Loss(None, ENDED_FULL),)
     if span and span.epoch != about.epoch:
         losses += _of_another_epoch(span)
         span = None
@@ -420,4 +432,4 @@ def _of_another_epoch(span: Span | None) -> tuple[Loss, ...]:
 
 
 def _lost(count: int) -> tuple[Loss, ...]:
-    return (Loss(count, "the run before ended while the disk took no events"),) if count else ()
+    return (Loss(count, ENDED_FULL),) if count else ()

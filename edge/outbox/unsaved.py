@@ -46,6 +46,18 @@ class Note:
             return None
         return Span(found[1], int(found[2]), int(found[3])) if found else None
 
+    @property
+    def holds_span(self) -> bool:
+        """Did we note one that still stands?"""
+        return bool(self._text)
+
+    def is_blank(self) -> bool:
+        """It was made, and not one block could be had to write into it: the disk was full already."""
+        try:
+            return self._path.stat().st_size == 0
+        except OSError:
+            return False
+
     def write(self, span: Span | None) -> None:
         """Note the span, or that there is none."""
         text = f"{span.epoch} {span.first}-{span.last}" if span else ""

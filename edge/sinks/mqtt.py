@@ -15,7 +15,7 @@ from typing import Final
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.backoff import Backoff
-from edge.errors import Undelivered
+from edge.errors import DiskError, Undelivered
 from edge.events import Event
 from edge.journal import asks
 from edge.outbox import Outbox
@@ -117,7 +117,10 @@ class MqttSink:
             log.exception("mqtt: no picture of event %s", event.id)
 
     def close(self, drain_s: float) -> None:
-        """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave. Raises Undelivered."""
+        """Deliver what waits, for at most ``drain_s`` seconds, say ``offline`` and leave.
+
+        Raises Undelivered where events are left on disk, DiskError where the disk does not take them either.
+        """
         if self.waiting:
             log.info("mqtt: %s: waiting up to %g s for %d events to be taken", self.name, drain_s, self.waiting)
         self._closing.begin(drain_s)
@@ -129,10 +132,10 @@ class MqttSink:
         if self.waiting:
             refused = self._lessons.refused.get(event_topic(self._line.base_topic))
             why = self._trouble.why if self._trouble else refused or "no time was left"
-            raise Undelivered(
-                f"{self.waiting} events could not be delivered to {self.name} ({why}): check the broker, then run "
-                "again; they are kept and go first"
-            )
+            what = f"{self.waiting} events could not be delivered to {self.name} ({why})"
+            if lost := self._outbox.save():
+                raise DiskError(f"{what}, and {lost} of them are lost: the disk takes none", "make room, or mend it")
+            raise Undelivered(what, "check the broker, then run again; they are kept and go first")
 
     def _wake(self) -> None:
         session = self._session  # one that begins just now looks by itself

@@ -269,6 +269,22 @@ def test_a_file_that_is_made_but_takes_no_event_frees_no_number(
     again.close()
 
 
+@pytest.mark.usefixtures("no_room")
+@pytest.mark.parametrize("events", [0, 3])
+def test_a_disk_that_was_full_from_the_first_start_on_cannot_be_told_how_many_but_that_some_are_lost(
+    tmp_path: Path, events: int
+) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    first = open_outbox(tmp_path)
+    fill(first, events)
+    first.close()
+    free_disk()
+    second = open_outbox(tmp_path)
+    assert [loss.count for loss in second.losses] == [None] * (events > 0)
+    second.close()
+    assert not open_outbox(tmp_path).losses
+
+
 def failing_put(*_args: object, **_more: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from edge.backoff import Backoff
-from edge.errors import Undelivered
+from edge.errors import DiskError, Undelivered
+from edge.outbox import FILE as OUTBOX_FILE
 from edge.outbox import Outbox, open_outbox
 from edge.sinks import MqttSettings, SinkSettings, open_sink
 from edge.sinks.mqtt import MqttSink
@@ -229,6 +230,16 @@ def test_broker_that_stays_away_costs_a_bounded_wait_and_is_told_with_the_number
         sink.close(0.3)
     assert caught.value.exit_code == 75
     assert 0.25 < time.monotonic() - began_s < 3
+
+
+def test_events_that_no_disk_took_either_are_not_said_to_be_kept(tmp_path: Path) -> None:
+    (tmp_path / OUTBOX_FILE).mkdir()  # no outbox can be made here
+    sink = sink_to(free_port(), outbox=open_outbox(tmp_path))
+    publish(sink, 7)
+    with pytest.raises(DiskError, match=r"7 events .*, and 7 of them are lost: the disk takes none"):
+        DiskError, match="7 events could not be delivered .*, and 7 of them are lost: the disk takes none"
+    ):
+        sink.close(0.1)
 
 
 def test_nothing_to_deliver_needs_no_broker_at_the_end() -> None:
