@@ -217,6 +217,7 @@ def configure(options: argparse.Namespace) -> Config:
 def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("paho").setLevel(logging.CRITICAL)  # it calls the end of a connection that it closed an error
     try:
         with stopping() as stop, tempfile.TemporaryDirectory(prefix="mask-edge-fake-") as folder:
             device = FakeDevice(options.broker, configure(options), Path(folder))
@@ -228,8 +229,7 @@ def main(argv: list[str] | None = None) -> int:
                 take_back(device.line)
     except Undelivered as error:
         print(
-            f"fake_device: {str(error).partition(':')[0]} ...: no broker there; nothing of a played door is kept",
-            file=sys.stderr,
+            f"fake_device: {error.what}: see that a broker is there; nothing of a played door is kept", file=sys.stderr
         )
         return error.exit_code
     except EdgeError as error:

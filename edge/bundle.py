@@ -100,17 +100,13 @@ def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
     raw = read_manifest_bytes(path)
     try:
         manifest = json.loads(raw)
+        refuse_another_version(path, manifest)
         name, listed = manifest["name"], manifest["files"]
         wanted = {file: (str(entry["sha256"]), int(entry["size"])) for file, entry in listed.items()}
-        schema, task = manifest["schema"], manifest["task"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"bundle {path}: {MANIFEST} is not a manifest ({error!r})", "copy or export it again"
         ) from error
-    if schema != SCHEMA or task not in TASKS:
-        raise DataError(
-            f"bundle {path}: schema {schema!r} task {task!r} is not known to this version", "update mask-edge"
-        )
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise DataError(f"bundle {path}: name {name!r} must match {NAME.pattern}", "export it again")
     refuse_strangers(path, set(wanted))
@@ -118,6 +114,15 @@ def verify_bundle(path: Path) -> tuple[dict[str, Any], str, dict[str, bytes]]:
     if "model.tflite" not in files:
         raise DataError(f"bundle {path} lists no model.tflite", "export it again")
     return manifest, f"{name}@{hashlib.sha256(raw).hexdigest()[:12]}", files
+
+
+def refuse_another_version(path: Path, manifest: Any) -> None:
+    """What a later version writes may look like nothing that we know. Raises KeyError, TypeError for what is none."""
+    schema, task = manifest["schema"], manifest["task"]
+    if schema != SCHEMA or task not in TASKS:
+        raise DataError(
+            f"bundle {path}: schema {schema!r} task {task!r} is not known to this version", "update mask-edge"
+        )
 
 
 def read_manifest_bytes(path: Path) -> bytes:

@@ -6,6 +6,7 @@ behind: no event, no file, no word at the broker.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -200,7 +201,7 @@ def look_at_state(config: Config, folder: Path, running: int | None) -> Iterator
     with_room = folder if folder.is_dir() else nearest(folder)
     free, most = shutil.disk_usage(with_room).free, config.outbox.max_events * EVENT_BYTES
     if free < MIN_FREE_BYTES:
-        full = DiskError(f"{folder} has {free >> 20} MiB left, too little for an outbox: make room")
+        full = DiskError(f"{folder} has {free >> 20} MiB left, too little for an outbox", "make room")
         yield wrong("state", str(folder), full, REMEDIES["state"])
     elif free < most:
         held = (
@@ -223,6 +224,10 @@ def look_at_folder(folder: Path, running: int | None) -> str:
             file.flush()
     except PermissionError as error:
         raise Refused(f"{folder} may not be written by this user", "run this as root or as the unit's user") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskError(f"{folder} takes no file, its disk is full", "make room") from error
+        raise DiskError(f"{folder} takes no file ({error.strerror})", REMEDIES["state"]) from error
     look_at_outbox(folder / FILE)
     return f"{folder} can be written" + (f"; a daemon is running (pid {running})" if running else "")
 

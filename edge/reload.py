@@ -36,7 +36,7 @@ class Hangup:
 
 @contextmanager
 def hearing_hangups(is_service: bool) -> Iterator[Hangup]:
-    """Catch SIGHUP for as long as the block runs. At a terminal it keeps its old meaning: the terminal was closed."""
+    """Catch SIGHUP for as long as the block runs. At a terminal it keeps its meaning: the terminal was closed, stop."""
     hangup = Hangup()
     if not is_service:
         yield hangup

@@ -35,7 +35,10 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Catch SIGINT and SIGTERM for as long as the block runs; a second one ends the process at once."""
+    """Catch SIGINT, SIGTERM and SIGHUP for as long as the block runs; a second one ends the process at once.
+
+    SIGHUP: the terminal was closed, unless somebody said that this does not matter (nohup).
+    """
     stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -44,7 +47,10 @@ def stopping() -> Iterator[Stop]:
             signal.raise_signal(number)
         stop.ask(number, frame)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.add(signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield stop
     finally:

@@ -178,4 +178,14 @@ def write_whole(path: Path, file: BinaryIO, data: bytes) -> None:
 
 
 def dump(answer: dict[str, Any]) -> str:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    """A name that is not UTF-8 goes as escapes, from which ``os.fsencode`` makes the name again (PEP 383)."""
+    line = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+    return line if is_text(line) else json.dumps(answer, separators=(",", ":"))
+
+
+def is_text(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

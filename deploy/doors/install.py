@@ -81,6 +81,9 @@ def install(args: argparse.Namespace) -> int:
         broker_password=(getpass.getpass("password for the broker: ").encode() + b"\n") if args.ask_password else b"",
         sudo_password=getpass.getpass("sudo's password: ").encode() if args.ask_become_pass else None,
     )
+    if not args.remove:
+        for door in doors:
+            work.refuse_mistakes(door)
     with ssh_for(len(doors), args.ssh_config) as ssh, ThreadPoolExecutor(args.parallel) as pool:
         reports = list(pool.map(partial(work.on, ssh), doors))
     print(report.as_json(reports) if args.json else report.table(reports, args.dry_run))
@@ -149,6 +152,12 @@ class Work:
             return DoorReport(name, outcomes)
         checked = ask(root, AS_THE_UNIT) or {}
         return DoorReport(name, outcomes, status=ask(root, STATUS), findings=checked.get("findings", ()))
+
+    def refuse_mistakes(self, door: Door) -> None:
+        """What can be read here is read before any door hears of it."""
+        told = self.told(door)
+        if told.camera and told.broker:
+            told.config("door", door.target.name)
 
     def told(self, door: Door) -> settings.Settings:
         """The command line before the inventory; its paths begin here, those of the inventory in its folder."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from edge.bundle import MANIFEST, SIGNATURE, load_bundle, read_manifest_bytes, verify_bundle
 from edge.durable import replace_file
-from edge.errors import DataError, Refused, Unavailable
+from edge.errors import DataError, InputMissing, Refused, Unavailable
 from edge.models.selftest import self_test
 from edge.models.signing import NAMESPACE
 
@@ -56,6 +56,8 @@ def sign(bundle: Path, key: Path) -> None:
     key: a private key, or the public half of one that the agent has. Raises EdgeError.
     """
     manifest = read_manifest_bytes(bundle)
+    if not key.is_file():
+        raise InputMissing(f"no key at {key}", "name a private key, or the public one of a key in the agent")
     argv = ["ssh-keygen", "-Y", "sign", "-q", "-f", str(key), "-n", NAMESPACE]
     try:
         done = subprocess.run(argv, input=manifest, capture_output=True, check=False)

@@ -80,9 +80,9 @@ def installing(software: Software, wish: Wish, facts: Facts, name: str) -> list[
         *(model_file(model) for model in MODELS),
     ]
     if not facts.has_config or wish.replace_config:
-        steps.append(config(given.config(facts, name), wish.replace_config))
+        steps.append(config(given.config(facts.host, name), wish.replace_config))
     elif given.camera and given.broker:
-        steps.append(config(given.config(facts, name), may_replace=False))
+        steps.append(config(given.config(facts.host, name), may_replace=False))
     elif given.camera or given.broker:  # too little for a file that could be compared
         steps.append(Step(f"configuration {CONFIG}", Run(f"[ -e {CONFIG} ] && {KEPT}"), (), "name camera and broker"))
     if given.ca:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Final
 
-from deploy.doors.facts import Facts
 from deploy.doors.wheels import FILES
 from edge.config import Config, examine_config
 from edge.errors import ConfigError, DataError, InputMissing, UsageError
-from edge.passwords import masked
+from edge.sinks.mqtt_address import Address, parse_address
 
 NAMES: Final = ("device", "camera", "broker", "ca_file", "password_file", "template", "deploy_key")
 CA_FILE: Final = "/etc/mask-edge/ca.pem"
-LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+PUBLIC_KEY: Final = re.compile(rb"(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ [A-Za-z0-9+/]{32,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,14 @@ class Settings:
     deploy_keys: bytes = b""
     password: bytes = field(default=b"", repr=False)
 
-    def config(self, facts: Facts, name: str) -> bytes:
-        """The configuration file, checked by the daemon's own reader. Raises ConfigError, UsageError."""
+    def config(self, host: str, name: str) -> bytes:
+        """The configuration file, checked by the daemon's own reader. host: the door's own name, where it is told no
+        other. Raises ConfigError, UsageError."""
         for key in ("camera", "broker"):
             if not getattr(self, key):
                 raise UsageError(f"{name} has no configuration yet, and no {key} was named: give --{key}, or "
                                  f"mask_edge_{key} in the inventory")  # fmt: skip
-        device = self.device or facts.host.lower()
+        device = self.device or host.lower()
         values = {"device": device, "camera": self.camera, "broker": self.broker, "ca_file": CA_FILE if self.ca else ""}
         try:
             text = Template(self.template).substitute(
@@ -50,15 +51,15 @@ class Settings:
             raise ConfigError(f"the template for {name} does not make a configuration ({error}): correct it") from error
         if findings:
             raise ConfigError(f"the configuration of {name}: {'; '.join(str(finding.error) for finding in findings)}")
-        self._refuse_plain_password(config, name)
+        self._refuse_plain_password(config, parse_address(self.broker), name)
         return text.encode()
 
-    def _refuse_plain_password(self, config: Config, name: str) -> None:
+    def _refuse_plain_password(self, config: Config, broker: Address, name: str) -> None:
         """What the daemon would refuse at the door is said here."""
-        is_local = self.broker.partition("//")[2].rpartition("@")[2].startswith(LOOPBACK)
-        if self.password and self.broker.startswith("mqtt:") and not (is_local or config.mqtt.allow_plaintext_password):
+        is_safe = broker.is_tls or broker.is_loopback or config.mqtt.allow_plaintext_password
+        if self.password and not is_safe:
             raise ConfigError(
-                f"{name}: its password would cross the network in the clear to {masked(self.broker)}: use mqtts:// and "
+                f"{name}: its password would cross the network in the clear to {broker}: use mqtts:// and "
                 "--ca-file, or set mqtt.allow_plaintext_password in a --template"
             )
 
@@ -73,6 +74,8 @@ def settings(given: dict[str, str], password: bytes, folder: Path) -> Settings:
     keys = read(folder, given["deploy_key"], "deploy key") if "deploy_key" in given else b""
     if b"PRIVATE KEY" in keys:
         raise DataError(f"{given['deploy_key']} is a private key: give the file that ends in .pub")
+    if "deploy_key" in given and not any(PUBLIC_KEY.match(line) for line in keys.splitlines()):
+        raise DataError(f"{given['deploy_key']} holds no public key: give the file that ends in .pub")
     template = given.get("template")
     return Settings(
         device=given.get("device", ""),

@@ -47,6 +47,11 @@ class Target:
                     f"{word!r} is no host: give [user@]host, an alias of ssh's, or a name of the inventory"
                 )
 
+    def as_typed(self) -> str:
+        """The command with which people reach it."""
+        options = (("-l", self.user), ("-p", self.port), ("-i", self.key_file))
+        return shlex.join(["ssh", *(str(word) for pair in options if pair[1] for word in pair), self.address])
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -196,7 +201,7 @@ def what_ssh_said(target: Target, said: str) -> EdgeError:
         )
     if "Permission denied" in said or "Too many authentication failures" in said:
         return Refused(f"{target.name} does not let us in ({last}): ssh-copy-id {target.address}")
-    return ConnectionLost(f"{target.name} cannot be reached ({last}): see that 'ssh {target.address}' works")
+    return ConnectionLost(f"{target.name} cannot be reached ({last}): see that '{target.as_typed()}' works")
 
 
 def last_line(done: Done) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.doors.facts import Facts
-from deploy.doors.install import build_parser, install
+from deploy.doors.install import build_parser, install, main
 from deploy.doors.plan import Wish, installing
 from deploy.doors.settings import settings
 from deploy.doors.wheels import KINDS, LOCKS, ROOT, Software, kind_of
@@ -21,7 +21,7 @@ GIVEN = {"camera": "picamera2:0", "broker": "mqtts://door@10.0.0.2"}
 
 
 def config(given: dict[str, str], folder: Path) -> dict[str, dict[str, object]]:
-    return tomllib.loads(settings(given, b"", folder).config(BARE, "door").decode())
+    return tomllib.loads(settings(given, b"", folder).config(BARE.host, "door").decode())
 
 
 def test_a_door_s_configuration_holds_what_was_said(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_password_would_not_go_over_a_plain_line(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("geheim\n")
     given = {**GIVEN, "broker": "mqtt://door@10.0.0.2", "password_file": "password"}
     with pytest.raises(ConfigError, match="in the clear"):
-        settings(given, b"", tmp_path).config(BARE, "door")
+        settings(given, b"", tmp_path).config(BARE.host, "door")
 
 
 def test_a_private_key_is_not_sent(tmp_path: Path) -> None:
@@ -117,3 +117,22 @@ def test_a_lock_holds_every_dependency_and_every_hash(kind: object) -> None:
     runtimes = {"ai-edge-litert", "tflite-runtime"}
     assert names - runtimes <= dict(pinned).keys()
     assert len(runtimes & dict(pinned).keys()) == 1
+
+
+MISTAKES = {
+    "a password in the address": ["--camera", "picamera2:0", "--broker", "mqtt://a:b@192.168.7.2"],
+    "no broker": ["--camera", "picamera2:0", "--broker", "192.168.7.2"],
+    "a file that is not there": ["--ca-file", "nothere"],
+    "no key": ["--deploy-key", "notpub"],
+    "no template": ["--camera", "picamera2:0", "--broker", "mqtt://192.168.7.2", "--template", "notpub"],
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_before_any_door_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notpub").write_text("x")
+    assert main(["door.invalid", *words, "--dry-run"]) in (64, 65, 66, 78)
+    assert "door.invalid cannot be reached" not in capsys.readouterr().err

@@ -19,7 +19,7 @@ from deploy.doors.parcel import parcel, sign
 from deploy.doors.push import Pushed, is_here, main, rolled_out, waves
 from deploy.doors.ssh import Target
 from edge.bundle import SIGNATURE, load_bundle
-from edge.errors import Refused, UsageError
+from edge.errors import InputMissing, Refused, UsageError
 from edge.models.signing import NAMESPACE
 from edge.models.unpack import unpack
 from edge.places import PACKAGE
@@ -116,8 +116,11 @@ def test_a_signature_travels_with_it_and_is_by_the_key(tmp_path: Path) -> None:
 @needs_ssh_keygen
 def test_a_key_that_does_not_sign_leaves_no_signature(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "tiny")
+    (tmp_path / "no-key").write_text("x")
     with pytest.raises(Refused, match="does not sign"):
         sign(bundle, tmp_path / "no-key")
+    with pytest.raises(InputMissing, match="no key at"):
+        sign(bundle, tmp_path / "nowhere")
     assert not (bundle / SIGNATURE).exists()
 
 

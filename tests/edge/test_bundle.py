@@ -140,6 +140,12 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, manifest: bytes) -> None
     assert "bundle.json is not a manifest" in refused(tmp_path)
 
 
+def test_what_a_later_version_wrote_asks_for_an_update_whatever_it_looks_like(tmp_path: Path) -> None:
+    make_bundle(tmp_path)
+    (tmp_path / "bundle.json").write_text('{"schema": 2, "task": "classifier", "parts": []}')
+    assert "schema 2 task 'classifier' is not known to this version: update mask-edge" in refused(tmp_path)
+
+
 def test_a_manifest_without_end_is_not_even_read(tmp_path: Path) -> None:
     make_bundle(tmp_path)
     os.truncate(tmp_path / "bundle.json", MAX_MANIFEST_BYTES + 1)

@@ -423,7 +423,9 @@ def test_a_live_run_ends_when_nobody_reads_its_events_any_longer(bundle: str, tm
     assert (done.returncode, "Broken" in done.stderr) == (0, False)
 
 
-def test_ctrl_c_in_the_middle_of_a_run_is_130_and_everyone_is_told_of(bundle: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 0)])
+def test_a_run_that_is_ended_tells_of_everyone(bundle: str, tmp_path: Path, number: int, code: int) -> None:
+    """By Ctrl-C, by kill, by a terminal that was closed."""
     long = make_clip(tmp_path / "long.avi", frames=200)
     argv = [word if word != "max" else "live" for word in run(bundle, long, "jsonl:-")]
     process = subprocess.Popen(
@@ -431,9 +433,9 @@ def test_ctrl_c_in_the_middle_of_a_run_is_130_and_everyone_is_told_of(bundle: st
     )
     assert process.stdout
     first = process.stdout.readline()  # somebody was decided: the run is in full swing
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert [json.loads(line)["type"] for line in (first + rest).splitlines()] == ["decided", "left"]
     assert "Traceback" not in err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 from collections.abc import Sequence
 from pathlib import Path
@@ -293,3 +294,10 @@ def test_any_box_can_be_drawn(tmp_path: Path, box: Box, size: tuple[int, int]) -
     found: Any = StillFace(box, 0.9, "no_mask", 0.01, True)
     path = Annotated(tmp_path, []).save("elsewhere/a.png", plain((127, 127, 127), *size), [found])
     assert read_image(path).shape[:2] == size
+
+
+def test_a_name_that_is_not_utf_8_is_json_all_the_same(judge: StillJudge, tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.png")
+    save(Path(name), scene())
+    line = dump(run(judge).run(name))
+    assert os.fsencode(json.loads(line.encode())["image"]) == os.fsencode(name)
