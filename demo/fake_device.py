@@ -25,6 +25,7 @@ import paho.mqtt.publish as paho_publish
 from paho.mqtt import MQTTException
 
 from edge import __version__
+from edge.__main__ import Parser, seconds
 from edge.board import Throttled
 from edge.clock import SystemClock, clock_state
 from edge.config import Config, load_config
@@ -189,12 +190,7 @@ def drawn_face(verdict: Verdict) -> ImageU8:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     about, example = (__doc__ or "").split("\n\n")[:2]
-    parser = argparse.ArgumentParser(
-        prog="fake_device",
-        description=about,
-        epilog=f"examples:\n{example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser(prog="fake_device", description=about, epilog=f"examples:\n{example}")
     parser.add_argument("--broker", required=True, metavar="mqtt://[user@]host[:port]")
     parser.add_argument("--device", metavar="NAME", help="default: fake-door, or what --config says")
     parser.add_argument("--config", type=Path, metavar="F", help="sections device and mqtt of edge's configuration")
@@ -203,7 +199,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--clean", action="store_true", help="at the end take back what the broker retains of it, discovery too"
     )
-    parser.add_argument("--pause-s", type=float, default=2.0, metavar="S", help="between events (default: 2)")
+    parser.add_argument("--pause-s", type=seconds, default=2.0, metavar="S", help="between events (default: 2)")
     return parser.parse_args(argv)
 
 
@@ -215,10 +211,10 @@ def configure(options: argparse.Namespace) -> Config:
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = parse(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("paho").setLevel(logging.CRITICAL)  # it calls the end of a connection that it closed an error
     try:
+        options = parse(argv)
         with stopping() as stop, tempfile.TemporaryDirectory(prefix="mask-edge-fake-") as folder:
             device = FakeDevice(options.broker, configure(options), Path(folder))
             try:
