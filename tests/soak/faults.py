@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from edge.sources.scripted import MAX_COUNT
 from tests.soak.door import Door
 
 NOTICED_S: Final = 180.0  # the outbox has a page or two to spare, a camera may be away for a minute
@@ -110,5 +111,7 @@ def script(frames: int, dues: list[Due], video: str) -> str:
         if due.kind in CAMERA:
             steps += [f"do = 'frames'\ncount = {due.frame - at}", *CAMERA[due.kind]]
             at = due.frame
-    steps.append(f"do = 'frames'\ncount = {frames - at}")
+    while at < frames:
+        steps.append(f"do = 'frames'\ncount = {min(MAX_COUNT, frames - at)}")
+        at += MAX_COUNT
     return "\n".join([f"fps = 10\nframes = '{video}'", *(f"[[step]]\n{step}" for step in steps)]) + "\n"

@@ -22,7 +22,7 @@ SAMPLE_S: Final = 0.5
 WARM_SHARE: Final = 0.4  # of the frames, where there are no faults
 CALM_LOOKS: Final = 9  # a file that is being written is open for a moment
 PATIENCE_S: Final = 300.0  # until every event of before has arrived; MQTT's own pauses grow to a minute
-SPARE: Final = 8  # times the frames between two faults: the door is not to close while a fault lasts
+SPARE: Final = 60  # times the frames between two faults: a fault lasts a minute or more, and a fast machine films on
 STUCK_S: Final = 300.0  # without a new event
 
 
