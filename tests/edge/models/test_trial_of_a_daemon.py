@@ -61,7 +61,7 @@ def service(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> It
         f"[detector]\nname = 'centerface'\n[publish]\nsinks = ['jsonl:{tmp_path}/events.jsonl']\n"
     )
     with serving(tmp_path, config, monkeypatch) as one:
-        soon(lambda: (Door(store, places()).status() or {}).get("model") == store.active(), "the first model at work")
+        soon(lambda: serves(Door(store, places())) == store.active(), "the first model at work")
         yield one
 
 
@@ -74,6 +74,12 @@ def status(door: Door) -> dict[str, Any]:
     found = door.status()
     assert found is not None
     return found
+
+
+def serves(door: Door) -> str | None:
+    """None while no daemon runs: it may just be starting."""
+    now = door.status()
+    return None if now is None else str(now["model"])
 
 
 def trial(store: Store) -> Trial:
@@ -106,7 +112,7 @@ def test_a_switch_whose_command_was_cut_off_is_found_by_the_daemon(
 ) -> None:
     tag = install(make_bundle(tmp_path / "second", name="second"), door.store, test=untested)
     door.store.begin(Trial(tag, door.store.serving(), None))  # and nobody waits
-    soon(lambda: status(door)["model"] == tag and status(door)["trial"]["at_work"], "the second model at work")
+    soon(lambda: serves(door) == tag and status(door)["trial"]["at_work"], "the second model at work")
 
 
 def test_a_model_that_stalls_the_daemon_is_given_up_at_its_restart(
@@ -117,7 +123,7 @@ def test_a_model_that_stalls_the_daemon_is_given_up_at_its_restart(
     with pytest.raises(GivenUp, match="died or hung while it took the model up: first@"):
         activate(tag, door, test=untested)
     assert door.store.active() == first
-    soon(lambda: (door.status() or {}).get("model") == first, "the first model at work again")
+    soon(lambda: serves(door) == first, "the first model at work again")
     assert service.deaths == [-signal.SIGABRT]
     assert status(door)["trial"]["state"] == "rolled_back"
 
@@ -129,7 +135,7 @@ def test_a_slow_model_is_given_up_without_a_restart(tmp_path: Path, door: Door, 
     activate(tag, door, test=untested)  # it does come to work
     soon(lambda: trial(door.store).state == "rolled_back", "given up")
     assert "ms a face, the model before took" in trial(door.store).why
-    soon(lambda: status(door)["model"] == first, "the first model at work again")
+    soon(lambda: serves(door) == first, "the first model at work again")
     assert service.deaths == []
 
 
@@ -152,15 +158,11 @@ def test_two_deaths_of_the_daemon_end_a_trial_and_one_does_not(tmp_path: Path, d
     service.signal(signal.SIGKILL)
     soon(lambda: len(service.deaths) == 1 and trial(door.store).restarts == 1, "one death is counted")
 
-    def is_back() -> bool:
-        now = door.status() or {"model": None}  # none while it starts
-        return bool(now["model"] == tag and now["trial"]["restarts"] == 1)
-
-    soon(is_back, "at work again")
+    soon(lambda: serves(door) == tag and status(door)["trial"]["restarts"] == 1, "at work again")
     service.signal(signal.SIGKILL)
     soon(lambda: trial(door.store).state == "rolled_back", "given up")
     assert trial(door.store).why == "the daemon died or hung 2 times within the trial"
-    soon(lambda: status(door)["model"] == first, "the first model at work again")
+    soon(lambda: serves(door) == first, "the first model at work again")
     assert door.store.active() == first
 
 
