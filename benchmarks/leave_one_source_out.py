@@ -4,7 +4,8 @@
 
 FACES is a prepared set. All recipes train on the same faces: at most ``--per-class`` of each source and class, so that
 it takes an hour on two cores and not a day. They are judged on all faces of the source that was left out. A run that is
-there already is kept, so that a stop costs one run.
+there already is kept, so that a stop costs one run. Further options go to ``trainer train`` for our recipe, so that its
+choices can be compared, each in a folder of its own: ``--recipe mobilenet_v2 --out loso-160/ --input-px 160``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,9 +62,9 @@ def sources_with_both(rows: list[FaceRow]) -> list[str]:
     return [s for s in sources if min(counts[s, MASK], counts[s, NO_MASK]) >= FEWEST]
 
 
-def train(data: Path, recipe: str, source: str, weights: str, out: Path) -> None:
+def train(data: Path, recipe: str, source: str, *, weights: str, out: Path, more: Sequence[str]) -> None:
     start = [] if recipe == "baseline_cnn" else ["--weights", weights]
-    ours = OURS if recipe == "mobilenet_v2" else ()
+    ours = (*OURS, *more) if recipe == "mobilenet_v2" else ()
     command = ["train", str(data), "--recipe", recipe, "--leave-out", source, "--out", str(out), *start, *ours]
     if trainer(command):
         raise SystemExit(f"{recipe} without {source} could not be trained")
@@ -71,11 +73,13 @@ def train(data: Path, recipe: str, source: str, weights: str, out: Path) -> None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("faces", type=Path)
-    parser.add_argument("--weights", required=True, help="width 1.0")
+    parser.add_argument(
+        "--weights", required=True, help="for our recipe and `reference`; of the width that --alpha says"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--per-class", type=int, default=80)
     parser.add_argument("--recipe", action="append", choices=RECIPES)
-    args = parser.parse_args()
+    args, more = parser.parse_known_args()
     runs = args.out / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     for source in sources_with_both(read_manifest(args.faces)):
@@ -85,7 +89,7 @@ def main() -> None:
             if not folder.is_dir():
                 unfinished = args.out / "unfinished"
                 shutil.rmtree(unfinished, ignore_errors=True)
-                train(few, recipe, source, args.weights, unfinished)
+                train(few, recipe, source, weights=args.weights, out=unfinished, more=more)
                 unfinished.rename(folder)
     sys.exit(trainer(["evaluate", str(runs), "--data", str(args.faces), "--left-out"]))
 
