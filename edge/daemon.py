@@ -245,7 +245,8 @@ def event_writer(config: Config, model: str, outbox: Outbox | None) -> EventWrit
 
 def patience(config: Config) -> Patience:
     """Wait for at least three frames at a time: a capture that is broken off may cost a slow camera its picture."""
-    limit_s = min(config.camera.read_timeout_s, watchdog_s() / 2)  # or systemd would end us for the camera's fault
+    # Or systemd would end us for the camera's fault: opening alone may take a third of its patience, unsaid.
+    limit_s = min(config.camera.read_timeout_s, watchdog_s() / 4)
     return Patience(limit_s, min(limit_s, max(2.0, 3 / config.camera.fps)))
 
 

@@ -291,8 +291,8 @@ class Outbox:
     def _note_unsaved(self) -> None:
         is_known = not self._unsaved and self.last_seq <= self._saved_seq
         first = next(iter(self._unsaved), self.last_seq + 1)
-        if not is_known:
-            self._note.write(Span(self.epoch, first, self.last_seq))
+        if not is_known or self._disk:
+            self._note.write(Span(self.epoch, first, self.last_seq, self._saved_seq))
         elif self._note.holds_span:
             self._note.write(None)
 
@@ -320,14 +320,15 @@ def open_outbox(folder: Path, limits: Limits = Limits(), clock: Callable[[], flo
     A damaged file is set aside and a new epoch begins; a folder that takes no file leaves an outbox in memory, which
     says so in ``trouble`` and makes its file as soon as it can. Raises Unavailable where another run holds it.
     """
+    losses: list[Loss] = []
     try:
-        found = _find(folder)
+        found = _find(folder, losses)
     except (sqlite3.Error, OSError) as error:
         why = f"{folder / FILE}: {error}"
         log.error(NO_DISK, why, extra=asks("outbox_in_memory"))
         note = Note(folder / MEMORY_NOTE)
         lost = _of_another_epoch(note.read())
-        found = Found(About(new_epoch(), 0, 0, 0), losses=lost, trouble=why)
+        found = Found(About(new_epoch(), 0, 0, 0), losses=(*losses, *lost), trouble=why)
         return _told(Outbox(found, note, limits, clock, make=partial(_make, folder)))
     make = partial(_make, folder)
     return _told(Outbox(found, Note(folder / NOTE), limits, clock, make=make, path=folder / FILE))
@@ -344,10 +345,10 @@ def _tell(loss: Loss) -> None:
     log.error("outbox: %s events are lost: %s", count, loss.why, extra=asks("events_lost", events=loss.count))
 
 
-def _find(folder: Path) -> Found:
-    """Raises sqlite3.Error or OSError where no file can be had, Unavailable where another run holds it."""
+def _find(folder: Path, losses: list[Loss]) -> Found:
+    """Raises sqlite3.Error or OSError where no file can be had, Unavailable where another run holds it. losses: takes
+    what a damaged file held."""
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    losses: list[Loss] = []
     disk = _open(folder / FILE, losses)
     try:
         found = Found(disk.about(), disk, disk.count(), disk.newest_made_s())
@@ -416,9 +417,13 @@ def _by_the_notes(folder: Path, disk: Store, about: About) -> tuple[int, tuple[L
         span = None
     elif span and (was_made or span.last > about.last_seq):
         lost = (span if was_made else replace(span, first=max(span.first, about.last_seq + 1))).count
+        rewound = 0 if was_made else max(0, min(span.saved, span.last) - about.last_seq)
         losses += _lost(lost)
+        if rewound:
+            why = f"{folder / FILE} is older than it was, it or its log is damaged"
+            losses += (Loss(rewound, f"{why}; some of them may have been delivered"),)
         try:
-            disk.lose(span.last, lost)
+            disk.lose(span.last, lost + rewound)
         except sqlite3.Error as error:
             log.error("outbox: %s: the loss will be reported again", error)
             return span.last, losses

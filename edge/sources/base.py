@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import ConfigError, DataError, Unavailable
+from edge.errors import ConfigError, DataError, EdgeError, Unavailable
 from edge.opencv import cv2
 from edge.records import Frame, ImageU8
 
@@ -24,6 +24,12 @@ QUARTER_TURNS: Final = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: c
 
 class SourceLost(Unavailable):
     """A live source broke off."""
+
+
+class SourceStuck(EdgeError):
+    """A call into the camera's driver never came back. Only another process can open it again: end this one."""
+
+    exit_code = 69
 
 
 class SourceStalled(SourceLost):

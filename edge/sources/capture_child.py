@@ -19,7 +19,6 @@ import os
 import re
 import select
 import signal
-import tempfile
 import threading
 import time
 from typing import Any
@@ -77,7 +76,7 @@ class Answers:
 
     def __init__(self) -> None:
         self._pipe = os.fdopen(os.dup(1), "wb")
-        self._chatter = tempfile.TemporaryFile()  # noqa: SIM115
+        self._chatter = os.fdopen(os.memfd_create("chatter"), "w+b")  # a camera needs no disk, and no disk needs this
         os.dup2(self._chatter.fileno(), 1)
         os.dup2(self._chatter.fileno(), 2)
 

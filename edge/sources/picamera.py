@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from edge.errors import DataError, InputMissing, Unavailable, UsageError
 from edge.records import Frame
-from edge.sources.base import CameraSettings, Closing, SourceLost, SourceStalled, as_bgr, turn
+from edge.sources.base import CameraSettings, Closing, SourceLost, SourceStalled, SourceStuck, as_bgr, turn
 
 CLOSE_S: Final = 3.0
 CAMERA_FAULTS: Final = (RuntimeError, OSError, IndexError, ValueError, AttributeError, CancelledError)
 
-_hanging: list[threading.Thread] = []  # calls that never came back; while there is one, no camera is opened
+_hanging: list[threading.Thread] = []  # calls that did not come back in time; after one no camera is opened any more
 
 
 def within(limit_s: float, call: Callable[[], Any]) -> Any:
@@ -80,7 +80,7 @@ class Picamera2Source(Closing):
             return Frame(image, self._index, t_s, time.time())
 
     def close(self) -> None:
-        """Stop and let go; a stop that hangs is left behind, and keeps this process from opening a camera again."""
+        """Stop and let go; a stop that hangs is left behind, and ends this process at the next opening."""
         camera, self._camera = self._camera, None
         if camera is None:
             return
@@ -133,8 +133,8 @@ def _open(spec: str, settings: CameraSettings) -> Any:
     number = re.fullmatch(r"picamera2:(\d{1,2})", spec)
     if not number:
         raise UsageError(f"{spec} names no camera", "give the camera's number, such as picamera2:0")
-    if any(thread.is_alive() for thread in _hanging):
-        raise Unavailable(f"{spec}: an earlier call to the camera still hangs", "start the program again")
+    if _hanging:  # though it may have come back since: then it holds a camera that nobody will let go of
+        raise SourceStuck(f"{spec}: an earlier call to the camera hung", "start the program again")
     try:
         library = importlib.import_module("picamera2").Picamera2
     except ImportError as error:
