@@ -56,6 +56,7 @@ KEYS: Final[dict[Part, tuple[tuple[str, str], ...]]] = {
 }
 
 # What to do where an error does not say so itself.
+HELD_BY_ONE: Final = ("v4l2:", "picamera2:")  # cameras that serve one program at a time
 REMEDIES: Final[dict[Part, str]] = {
     "clock": "let it reach a time server",
     "config": "correct it in the config file (docs/config.example.toml lists every key)",
@@ -260,7 +261,7 @@ def look_at_camera(config: Config, running: int | None) -> Finding:
             "camera", "camera.source", ConfigError("camera.source names no source"), "name one: v4l2:/dev/video0"
         )
     found = attempt("camera", source, lambda: first_frame(config))
-    if running and found.exit_code == Unavailable.exit_code:
+    if running and config.camera.source.startswith(HELD_BY_ONE) and found.exit_code == Unavailable.exit_code:
         return well("camera", source, f"{source} is in use by the running daemon (pid {running}): see edge status")
     return found
 

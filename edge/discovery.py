@@ -29,7 +29,7 @@ def discovery(device: str, base_topic: str | None, info: Mapping[str, str | int]
             "identifiers": [identity],
             "name": device,
             "manufacturer": "mask-edge",
-            "model": str(info.get("model", "mask-edge")),
+            "model": "mask-edge",  # which bundle serves changes while we run; ``.../info`` says it
             "hw_version": str(info.get("hardware", "")),
             "sw_version": str(info.get("version", "")),
         },

@@ -60,6 +60,7 @@ class Reloader:
         self, config: Config, reread: Callable[[], Config], pipeline: Pipeline, use: Callable[[Judge], None]
     ) -> None:
         self.refusal: str | None = None
+        self._is_unreadable = False  # the configuration: a restart would fail over it, whatever model serves
         self._config = config  # as it was at the start: what is open was opened by it
         self._in_force = config
         self._reread = reread
@@ -68,7 +69,7 @@ class Reloader:
 
     @property
     def is_refused(self) -> bool:
-        return self.refusal is not None
+        return self.refusal is not None or self._is_unreadable
 
     def reload(self, *, rereads: bool = True) -> None:
         """Takes as long as a model does to load, a second or two. Never fails: what cannot be used is refused.
@@ -77,7 +78,9 @@ class Reloader:
         edited must not keep the door from going back to the model that served before.
         """
         try:
+            self._is_unreadable = self._is_unreadable or rereads
             config = self._reread() if rereads else self._in_force
+            self._is_unreadable = self._is_unreadable and not rereads
             classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:

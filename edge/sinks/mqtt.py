@@ -10,12 +10,13 @@ import logging
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import Final
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from edge.backoff import Backoff
-from edge.errors import DiskError, Undelivered
+from edge.errors import DiskError, EdgeError, Undelivered
 from edge.events import Event
 from edge.journal import asks
 from edge.outbox import Outbox
@@ -157,13 +158,13 @@ class MqttSink:
     def _connect_and_serve(self) -> Ended:
         """One round: MQTT 5 first, and 3.1.1 at once where the broker does not know it."""
         ended = self._one_session(MQTTProtocolVersion.MQTTv5)
-        if ended.how is How.UNANSWERED and not self._is_over():
+        if ended.how is How.UNANSWERED and self._lessons.not_answered() and not self._is_over():
             ended = self._one_session(MQTTProtocolVersion.MQTTv311)
         return ended
 
     def _one_session(self, version: MQTTProtocolVersion) -> Ended:
         session = Session(
-            self._line,
+            self._renewed(),
             self._outbox,
             self._notices,
             self._closing,
@@ -177,6 +178,8 @@ class MqttSink:
             if refused is not None:
                 self._lessons.not_connected()
                 return refused
+            if version is MQTTProtocolVersion.MQTTv5:
+                self._lessons.answered()
             log.info("mqtt: connected to %s by %s as %s", self.name, _NAMES[version], self._line.client_id)
             self._session = session
             ended = self._judged(session, session.serve())
@@ -190,6 +193,16 @@ class MqttSink:
             if session.has_delivered or session.lasted_s >= self._lessons.steady_s:
                 self._backoff.reset()
             self._ignored += session.ignored
+
+    def _renewed(self) -> Line:
+        """With the certificates as they are now: those of a device may be good for days. What cannot be read just now
+        leaves those that were."""
+        if self._line.tls is not None:
+            try:
+                self._line = replace(self._line, tls=tls_context(self._line.settings))
+            except EdgeError as error:
+                self._complain(f"{error.what}: what was read before is used")
+        return self._line
 
     def _judged(self, session: Session, ended: Ended) -> Ended:
         """Where one connection after the other ends soon and for nothing, the reason is most likely our name."""

@@ -11,6 +11,7 @@ from typing import Final
 
 SUSPECTED: Final = 2  # connections in a row that ended over one topic: one may be chance
 LEFT_OUT_S: Final = 3600.0  # then it is tried again: the network may have been to blame, or somebody changed the rules
+UNANSWERED: Final = 3  # connections in a row by MQTT 5 that a broker did not answer that has done so before
 EVICTED: Final = 3  # connections in a row that ended soon, with every answer given
 
 
@@ -27,6 +28,18 @@ class Lessons:
         self._clock = clock
         self._suspected: dict[str, tuple[int, float]] = {}  # by topic: how many times in a row, and when last
         self._evictions = 0
+        self._has_answered = False
+        self._unanswered = 0
+
+    def answered(self) -> None:
+        """It speaks MQTT 5."""
+        self._has_answered, self._unanswered = True, 0
+
+    def not_answered(self) -> bool:
+        """It did not answer MQTT 5; is 3.1.1 to be tried? One that was slow once must not be taken for an old one: by
+        3.1.1 nothing of ours expires, and what its access rules forbid is lost without a sign."""
+        self._unanswered += 1
+        return not self._has_answered or self._unanswered >= UNANSWERED
 
     def took(self, topic: str) -> None:
         """It has answered that it takes this."""

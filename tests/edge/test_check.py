@@ -587,3 +587,14 @@ def test_a_folder_is_no_file_for_lines(tmp_path: Path) -> None:
     found = {finding.which: finding for finding in check(door(tmp_path, f"jsonl:{tmp_path}"))}
     assert found[f"jsonl:{tmp_path}"].exit_code == 73
     assert found[f"jsonl:{tmp_path}"].what == f"{tmp_path} is a folder"
+
+
+def test_a_network_camera_that_gives_nothing_is_told_though_a_daemon_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody holds it alone."""
+
+    def dead(*_: object) -> None:
+        raise Unavailable("rtsp://cam/1 did not open within 20 s", "see that it is there")
+
+    monkeypatch.setattr(checks, "open_camera", dead)
+    config = parse_config({"camera": {"source": "rtsp://cam/1"}})
+    assert look_at_camera(config, running=4711).exit_code == 69

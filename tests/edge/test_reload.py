@@ -98,6 +98,24 @@ def test_the_model_alone_is_loaded_under_the_configuration_in_force(door: Door) 
     assert (reloader.is_refused, len(door.models)) == (False, 1)
 
 
+def test_a_model_that_comes_and_goes_makes_no_file_usable(door: Door) -> None:
+    """The next start would fail over it, and health is where that is seen in time."""
+    mistakes: list[EdgeError] = [ConfigError("config.toml is not TOML")]
+    config = door.with_bundle(door.second)
+
+    def reread() -> Config:
+        if mistakes:
+            raise mistakes.pop()
+        return config
+
+    reloader = door.reloader(reread)
+    reloader.reload()
+    reloader.reload(rereads=False)
+    assert reloader.is_refused
+    reloader.reload()
+    assert not reloader.is_refused
+
+
 def test_in_force_is_what_was_taken_last_not_what_the_run_began_with(door: Door) -> None:
     files = iter([door.with_bundle(door.second)])
     reloader = door.reloader(lambda: next(files))

@@ -502,6 +502,19 @@ def test_a_broken_file_that_cannot_be_moved_waits_for_the_next_start(
     outbox.close()
 
 
+def test_a_damaged_outbox_on_a_full_disk_is_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_outbox(tmp_path)
+    fill(first, 20)
+    first.close()
+    with (tmp_path / FILE).open("r+b") as file:
+        file.write(bytes(100))
+    monkeypatch.setattr("edge.outbox.store.create", failing_put)
+    outbox = open_outbox(tmp_path)
+    assert outbox.trouble is not None
+    assert [loss.count for loss in outbox.losses] == [None]
+    outbox.close()
+
+
 GIVEN = 80
 
 

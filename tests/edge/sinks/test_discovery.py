@@ -73,7 +73,7 @@ def test_it_holds_nothing_that_the_info_topic_does_not_say() -> None:
         "identifiers": ["mask-edge-door"],
         "name": "door",
         "manufacturer": "mask-edge",
-        "model": INFO["model"],
+        "model": "mask-edge",
         "hw_version": "",
         "sw_version": INFO["version"],
     }

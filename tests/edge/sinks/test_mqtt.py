@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -464,6 +465,26 @@ def test_a_device_certificate_that_the_broker_misses_or_refuses_is_told(
         with pytest.raises(Undelivered, match="certificate"):
             sink.close(0.4)
     assert len(log_lines(caplog)) <= 2  # what the network lets through differs from time to time; it is told once
+
+
+def test_a_certificate_that_was_renewed_is_used_without_a_restart(
+    authority: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asks = (f"cafile {authority}/ca.crt", "require_certificate true")
+    own = {end: tmp_path / f"door.{end}" for end in ("crt", "key")}
+    for end, file in own.items():
+        shutil.copy(authority / f"expired.{end}", file)
+    settings = replace(QUICK, ca_file=authority / "ca.crt", cert_file=own["crt"], key_file=own["key"])
+    with running(tmp_path, *tls_lines(authority, "broker", *asks)) as one:
+        sink = sink_to(one.port, settings, scheme="mqtts")
+        publish(sink, 1)
+        wait_until(lambda: any("has expired" in line for line in log_lines(caplog)), "the old one is refused")
+        own["crt"].write_text("half a cert")  # a renewal that is not done yet
+        wait_until(lambda: any("what was read before is used" in line for line in log_lines(caplog)), "it is told")
+        for end, file in own.items():
+            shutil.copy(authority / f"device.{end}", file)
+        wait_until(lambda: sink.waiting == 0, "the new one is used", 30)
+        sink.close(10)
 
 
 def test_tls_to_a_plain_port_is_told(broker: Broker) -> None:

@@ -208,6 +208,15 @@ def test_a_broker_that_ends_the_connection_at_every_event_is_told_and_not_pester
             sink.close(0)
 
 
+def test_a_broker_that_was_slow_once_is_not_taken_for_an_old_one() -> None:
+    lessons = Lessons(120.0)
+    assert lessons.not_answered()  # nobody knows yet what it speaks
+    lessons.answered()
+    assert [lessons.not_answered() for _ in range(3)] == [False, False, True]  # it may have been replaced
+    lessons.answered()
+    assert not lessons.not_answered()
+
+
 def test_what_was_left_out_is_tried_again_after_an_hour() -> None:
     now_s = 0.0
     lessons = Lessons(120.0, lambda: now_s)

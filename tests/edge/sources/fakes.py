@@ -125,6 +125,7 @@ def install_camera(
     module = ModuleType("picamera2")
     module.Picamera2 = Picamera2  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setattr("edge.sources.picamera._hanging", [])  # of a test before
     return camera
 
 

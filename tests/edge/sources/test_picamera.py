@@ -8,8 +8,10 @@ import time
 import numpy as np
 import pytest
 
+from edge.camera import AWAY
 from edge.errors import InputMissing, Unavailable, UsageError
 from edge.sources import CameraSettings, SourceLost, SourceStalled, open_source, picamera
+from edge.sources.base import SourceStuck
 from tests.edge.sources.fakes import install_camera
 
 
@@ -102,12 +104,19 @@ def test_close_that_hangs_ends_in_time_and_no_second_camera_is_opened_meanwhile(
     started_s = time.monotonic()
     source.close()
     assert time.monotonic() - started_s < 1
-    with pytest.raises(Unavailable, match="still hangs: start the program again"):
+    with pytest.raises(SourceStuck, match="an earlier call to the camera hung: start the program again"):
         open_source("picamera2:0")
     camera.hang.set()
     for thread in picamera._hanging:
         thread.join(1)
-    open_source("picamera2:0").close()
+    with pytest.raises(SourceStuck):  # what came back late may hold the camera
+        open_source("picamera2:0")
+
+
+def test_a_camera_call_that_hung_ends_the_run_and_is_not_waited_for() -> None:
+    """Only a process of its own can open that camera again, and systemd starts one."""
+    assert not issubclass(SourceStuck, AWAY)
+    assert SourceStuck("").exit_code == 69
 
 
 def test_opening_that_hangs_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
