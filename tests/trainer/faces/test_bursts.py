@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.trainer.faces.folders import draw
-from trainer.faces.groups import join_bursts
+from trainer.faces.groups import bursts, join_groups
 from trainer.faces.photos import Photo
 from trainer.faces.published import time_in_name, time_taken
 from trainer.faces.sources import read_sources
@@ -31,8 +31,8 @@ def test_snapshots_within_ten_seconds_are_one_group_whatever_their_label(tmp_pat
 
 def test_queue_without_a_gap_is_parted_every_minute() -> None:
     photos = [Photo(Path(f"{i}"), "door", f"{i}", "mask", f"door:{i}") for i in range(60)]
-    joined = join_bursts(photos, {f"{i}": 5.0 * i for i in range(60)})
-    sizes = Counter(p.group for p in joined).values()
+    together = bursts(photos, {f"{i}": 5.0 * i for i in range(60)})
+    sizes = Counter(p.group for p in join_groups(photos, together)).values()
     assert sum(sizes) == 60
     assert max(sizes) == 13  # 0 s to 60 s
     assert len(sizes) == 5
