@@ -5,27 +5,40 @@
 FACES is a prepared set. All recipes train on the same faces: at most ``--per-class`` of each source and class, so that
 it takes an hour on two cores and not a day. They are judged on all faces of the source that was left out. A run that is
 there already is kept, so that a stop costs one run. Further options go to ``trainer train`` for our recipe, so that its
-choices can be compared, each in a folder of its own: ``--recipe mobilenet_v2 --out loso-160/ --input-px 160``.
+choices can be compared, each in a folder of its own: ``--recipe mobilenet_v2 --out loso-160/ --input-px 160``. A folder
+with runs of another set or of other options is refused.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from edge.records import MASK, NO_MASK
 from trainer.__main__ import main as trainer
-from trainer.faces.manifest import FaceRow, read_manifest, write_manifest
+from trainer.faces.manifest import FaceRow, manifest_sha256, read_manifest, write_manifest
 
 RECIPES: Final = ("mobilenet_v2", "reference", "baseline_cnn")
-OURS: Final = ("--epochs", "4", "--draws", "2400", "--unseen", "none")  # an eleventh of the default recipe's draws
+OURS: Final = ("--epochs", "4", "--draws", "2400", "--unseen", "none")  # a fifteenth of the default recipe's draws
+MADE_WITH: Final = "options.json"
 FEWEST: Final = 50  # faces of each class that make a source worth leaving out
+
+
+def refuse_others(out: Path, options: Mapping[str, object]) -> None:
+    """Write down what the runs in ``out`` are made with. SystemExit where there are some that are of something else."""
+    runs, file = out / "runs", out / MADE_WITH
+    mine = json.dumps(options, indent=2) + "\n"
+    if runs.is_dir() and any(runs.iterdir()) and not (file.is_file() and file.read_text() == mine):
+        raise SystemExit(f"{out} holds runs of another set or of other options than these: choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(mine)
 
 
 def thinned(rows: list[FaceRow], per_class: int, left_out: str, seed: int = 1) -> list[FaceRow]:
@@ -50,8 +63,8 @@ def thin_set(faces: Path, per_class: int, left_out: str, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     for source in sorted({r.source for r in rows}):
         link = out / source
-        if not link.exists():
-            link.symlink_to((faces / source).resolve(), target_is_directory=True)
+        link.unlink(missing_ok=True)  # it may lead to another set
+        link.symlink_to((faces / source).resolve(), target_is_directory=True)
     write_manifest(out, rows)
     return out
 
@@ -80,6 +93,13 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=80)
     parser.add_argument("--recipe", action="append", choices=RECIPES)
     args, more = parser.parse_known_args()
+    options = {
+        "faces": manifest_sha256(args.faces),
+        "faces per class": args.per_class,
+        "weights": Path(args.weights).name,
+        "ours": [*OURS, *more],
+    }
+    refuse_others(args.out, options)
     runs = args.out / "runs"
     runs.mkdir(parents=True, exist_ok=True)
     for source in sources_with_both(read_manifest(args.faces)):

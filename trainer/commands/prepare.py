@@ -59,18 +59,16 @@ def prepare(
     """Find and cut the faces of labelled photos, drop copies, and hold whole groups out."""
     from trainer.faces import prepare as made
     from trainer.faces.corrections import correct, read_corrections
-    from trainer.faces.groups import join_people
     from trainer.faces.labels import Naming
-    from trainer.faces.sources import read_sources
+    from trainer.faces.sources import read_sources, source_name
 
     naming = Naming(names or ())
     right = read_corrections(corrections) if corrections else {}
-    found = read_sources(folders, naming)
-    naming.refuse_unmet()
     pairs = [_pair(text) for text in same_people or ()]
-    sources = sorted({p.source for p in found.photos})
+    sources = sorted(map(source_name, folders))
     made.refuse_unknown_sources([name for pair in pairs for name in pair], sources, "--same-people")
-    found.photos = join_people(found.photos, pairs)
+    found = read_sources(folders, naming, pairs)
+    naming.refuse_unmet()
     found = correct(found, right) if corrections else found
     with made.new_folder(out):
         finder = open_detector(detector, detector_file)

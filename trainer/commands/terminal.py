@@ -30,7 +30,7 @@ class Split(StrEnum):
     all = "all"
 
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, markup=False)  # a file may be called [bold]
 
 
 def say(what: str | Table) -> None:

@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from edge.errors import DataError
-from trainer.faces.groups import join_bursts
+from trainer.faces.groups import bursts, times_taken
 from trainer.faces.labels import Naming
 from trainer.faces.photos import PICTURES, Found, Photo, files_in
-from trainer.faces.published import time_taken
 
 SPLITS: Final = frozenset(("train", "training", "validation", "val", "valid", "test", "testing"))
 SAY_NOTHING: Final = SPLITS | {"images", "imgs", "jpegimages", "photos", "pictures", "snapshots"}
@@ -40,8 +39,7 @@ def read_class_folders(folder: Path, source: str, naming: Naming) -> Found:
         raise DataError(_no_label(folder, strays))
     _refuse_sources_within(folder, files)
     found.notes += _notes(source, found.photos, folder)
-    taken = {p.name: moment for p in found.photos if (moment := time_taken(p.path)) is not None}
-    found.photos = join_bursts(found.photos, taken)
+    found.taken_together = bursts(found.photos, times_taken(found.photos))
     return found
 
 

@@ -19,12 +19,13 @@ from trainer.faces.photos import Dropped, Found, Photo, drop
 
 DOUBTFUL: Final = "doubtful"
 COLUMNS: Final = ("photo", "label")
+NAMED: Final = 3  # corrections that met no photo: enough to see how they are spelled
 
 
 def read_corrections(path: Path) -> dict[str, str]:
     """Photo to label or ``doubtful``. Raises InputMissing or DataError that names the line."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark before the first column
             reader = csv.DictReader(file)
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
@@ -32,6 +33,10 @@ def read_corrections(path: Path) -> dict[str, str]:
             found: dict[str, str] = {}
             for number, row in enumerate(reader, 2):
                 label = _label(row["label"], path, number)
+                if not row["photo"]:
+                    raise DataError(
+                        f"{path}, line {number}: names no photo: write it as SOURCE/PATH, or take the line out"
+                    )
                 if found.setdefault(row["photo"], label) != label:
                     raise DataError(f"{path}, line {number}: {row['photo']} has another label further up: keep one")
             return found
@@ -61,9 +66,11 @@ def correct(found: Found, corrections: Mapping[str, str]) -> Found:
     done = Found(dropped=list(found.dropped), notes=list(found.notes))
     for photo in found.photos:
         done.add(_corrected(photo, corrections.get(photo.origin)))
-    met = [o for o in corrections if faces[o]]
+    unmet = [o for o in corrections if not faces[o]]
+    named = ", ".join([*unmet[:NAMED], *(["..."] if len(unmet) > NAMED else [])])
     done.notes.append(
-        f"{len(met)} labels put right or left out, {len(corrections) - len(met)} corrections met no photo"
+        f"{len(corrections) - len(unmet)} labels put right or left out, "
+        f"{len(unmet)} corrections met no photo{': ' if unmet else ''}{named}"
     )
     return done
 

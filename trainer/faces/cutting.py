@@ -25,11 +25,13 @@ from trainer.faces.fingerprints import Fingerprint, fingerprint, picture_hashes
 from trainer.faces.manifest import TRAIN, FaceRow
 from trainer.faces.photos import Dropped, Photo, drop
 from trainer.faces.published import Header, read_header
+from trainer.faces.tables import BAD_BOX
 
 AIR: Final = 0.6  # share of the longer side kept around a face: the crop's margin plus room for jitter and rotation
 CONTEXT_PX: Final = 224  # longest side of a context picture; faces in it are then about 100 px, more than a crop needs
 JPEG_QUALITY: Final = 95
 MIN_FACE_PX: Final = 18
+LONGEST_BOX: Final = 4  # shorter sides of the picture; at most 1.7 in the training sets. Memory grows by its square
 SAME_FACE_IOU: Final = 0.3
 SIMILAR_AREA: Final = 0.5
 SQUEEZED_PX: Final = 96
@@ -118,6 +120,8 @@ def why_dropped(photo: Photo, faces: Sequence[Face], face: Face | None, pixels: 
     for box in (photo.box, face.box if face else None):
         if box and not (0 <= box.center[0] < width and 0 <= box.center[1] < height):
             return "box outside the picture"
+    if photo.box and max(photo.box.width, photo.box.height) > LONGEST_BOX * min(width, height):
+        return BAD_BOX
     if photo.box is None and are_two(faces):
         return "two faces where one was promised"
     meant = face.box if face else photo.box
@@ -139,7 +143,8 @@ def context(image_bgr: ImageU8, box: Box) -> tuple[ImageU8, float, float, float]
     patch = image_bgr[top:bottom, left:right]
     factor = min(1.0, CONTEXT_PX / max(patch.shape[:2]))
     if factor < 1:
-        patch = cv2.resize(patch, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        fx, fy = (max(factor, 1 / px) for px in (patch.shape[1], patch.shape[0]))  # a pixel at least
+        patch = cv2.resize(patch, None, fx=fx, fy=fy, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     return patch, left, top, factor
 
 
@@ -214,11 +219,15 @@ class Cutter:
             if reason:
                 self.dropped.append(drop(photo, reason))
                 continue
-            row, patch = cut_face(picture, photo, face, f"{photo.source}/{len(self.kept):06d}.jpg")
-            save(self._out / row.path, patch)
             box = face.box if face else photo.box
             assert box is not None  # or there was a reason
-            print_ = fingerprint(picture.pixels, box, whole)
+            try:
+                row, patch = cut_face(picture, photo, face, f"{photo.source}/{len(self.kept):06d}.jpg")
+                print_ = fingerprint(picture.pixels, box, whole)
+            except (cv2.error, ValueError) as error:  # one face must not cost all the others
+                self.dropped.append(drop(photo, "cannot be cut", " ".join(str(error).split())))
+                continue
+            save(self._out / row.path, patch)
             self.kept.append(CutFace(replace(row, phash=f"{print_.face:016x}"), print_))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
 from trainer.faces.photos import Photo
+from trainer.faces.published import time_taken
 
 BURST_S: Final = 10.0  # a person at a door is there for about as long
 LONGEST_BURST_S: Final = 60.0  # or a busy door would give one group, which cannot be split
@@ -32,28 +33,58 @@ class Sets:
         self._parent[high] = low
 
 
-def join_people(photos: Sequence[Photo], same_people: Sequence[tuple[str, str]]) -> list[Photo]:
-    """Groups of sources that number the same people alike become one; ``same_people`` pairs their names."""
-    stands_for = {other: first for first, other in same_people}
-    return [
-        replace(p, group=stands_for[p.source] + p.group.removeprefix(p.source)) if p.source in stands_for else p
-        for p in photos
-    ]
+def join_groups(
+    photos: Sequence[Photo],
+    taken_together: Iterable[tuple[Photo, Photo]] = (),
+    same_people: Sequence[tuple[str, str]] = (),
+) -> list[Photo]:
+    """What belongs together becomes one group: a person under two numberings, photos of one burst.
+
+    taken_together: see ``bursts``. same_people: pairs of sources that number the same people alike. Chains of both are
+    followed: whoever stands in a burst with Anna in one source is in Anna's group in the other too.
+    """
+    numbering = _numberings(same_people)
+
+    def group(photo: Photo) -> str:
+        return numbering.get(photo.source, photo.source) + photo.group.removeprefix(photo.source)
+
+    sets = Sets()
+    for earlier, later in taken_together:
+        sets.join(group(earlier), group(later))
+    return [replace(p, group=sets.find(group(p))) for p in photos]
 
 
-def join_bursts(photos: Sequence[Photo], taken_s: Mapping[str, float]) -> list[Photo]:
-    """Photos of one source that were taken within ``BURST_S`` of one another become one group.
+def _numberings(same_people: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The source whose name stands for a source's numbering of people: of those alike the one that is named first."""
+    alike = Sets()
+    for first, other in same_people:
+        alike.join(first, other)
+    named = [name for pair in same_people for name in pair]
+    first_named: dict[str, str] = {}
+    for name in named:
+        first_named.setdefault(alike.find(name), name)
+    return {name: first_named[alike.find(name)] for name in named}
+
+
+def times_taken(photos: Iterable[Photo]) -> dict[str, float]:
+    """Seconds by the name of a photo of one source, of those that tell (see ``time_taken``)."""
+    times = {name: time_taken(path) for name, path in {p.name: p.path for p in photos}.items()}
+    return {name: moment for name, moment in times.items() if moment is not None}
+
+
+def bursts(photos: Sequence[Photo], taken_s: Mapping[str, float]) -> list[tuple[Photo, Photo]]:
+    """Photos of one source, each with the next that was taken within ``BURST_S`` of it.
 
     taken_s: seconds by a photo's name; one without a time stays by itself. Chains are followed, but not for longer than
     ``LONGEST_BURST_S``: a queue of people without a gap gives a group a minute, and one of them may be in two.
     """
-    sets = Sets()
+    together = []
     timed = sorted((p for p in photos if p.name in taken_s), key=lambda p: (taken_s[p.name], p.name))
     first_s = taken_s[timed[0].name] if timed else 0.0
     for earlier, later in pairwise(timed):
         before_s, now_s = taken_s[earlier.name], taken_s[later.name]
         if now_s - before_s <= BURST_S and now_s - first_s <= LONGEST_BURST_S:
-            sets.join(earlier.group, later.group)
+            together.append((earlier, later))
         else:
             first_s = now_s
-    return [replace(p, group=sets.find(p.group)) for p in photos]
+    return together

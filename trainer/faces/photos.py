@@ -57,10 +57,15 @@ class Dropped:
 
 @dataclass(slots=True)
 class Found:
-    """What a source gave. notes: sentences for the person at the terminal."""
+    """What a source gave.
+
+    taken_together: pairs of photos whose groups are one (see ``groups.bursts``). notes: sentences for the person at the
+    terminal.
+    """
 
     photos: list[Photo] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    taken_together: list[tuple[Photo, Photo]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def add(self, one: Photo | Dropped) -> None:

@@ -8,14 +8,21 @@ from pathlib import Path
 
 from edge.errors import DataError, InputMissing, UsageError
 from trainer.faces.class_folders import read_class_folders
+from trainer.faces.groups import join_groups
 from trainer.faces.labels import LABELS, Naming
 from trainer.faces.photos import Found
 from trainer.faces.tables import TABLE, read_table
 from trainer.faces.voc import annotation_files, read_voc
 
 
-def read_sources(folders: Sequence[Path], naming: Naming | None = None) -> Found:
-    """The labelled photos of all folders. Raises InputMissing, DataError or UsageError with the remedy."""
+def read_sources(
+    folders: Sequence[Path], naming: Naming | None = None, same_people: Sequence[tuple[str, str]] = ()
+) -> Found:
+    """The labelled photos of all folders, in groups that must not be split.
+
+    same_people: pairs of sources that number the same people alike. Raises InputMissing, DataError or UsageError with
+    the remedy.
+    """
     refuse_same_names(folders)
     everything = Found()
     for folder in folders:
@@ -24,7 +31,9 @@ def read_sources(folders: Sequence[Path], naming: Naming | None = None) -> Found
         found = read_source(folder, naming or Naming())
         everything.photos += found.photos
         everything.dropped += found.dropped
+        everything.taken_together += found.taken_together
         everything.notes += found.notes
+    everything.photos = join_groups(everything.photos, everything.taken_together, same_people)
     return everything
 
 

@@ -13,10 +13,9 @@ from typing import Final
 
 from edge.errors import DataError
 from edge.records import Box
-from trainer.faces.groups import join_bursts
+from trainer.faces.groups import bursts, times_taken
 from trainer.faces.labels import Naming
 from trainer.faces.photos import Dropped, Found, Photo, drop, pictures_in
-from trainer.faces.published import time_taken
 
 TABLE: Final = "labels.csv"
 BAD_BOX: Final = "bad box"
@@ -30,8 +29,7 @@ def read_table(folder: Path, source: str, naming: Naming) -> Found:
         found.add(_face(folder, source, naming, row, f"line {number} of {TABLE}"))
     _count_unnamed(found, folder, source)
     if not any(row.get("group") for row in rows):
-        taken = {p.name: moment for p in found.photos if (moment := time_taken(p.path)) is not None}
-        found.photos = join_bursts(found.photos, taken)
+        found.taken_together = bursts(found.photos, times_taken(found.photos))
     return found
 
 

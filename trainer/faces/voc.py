@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from edge.errors import DataError
 from edge.records import Box
 from edge.sources.images import natural_key
+from trainer.faces.groups import bursts, times_taken
 from trainer.faces.labels import Naming
 from trainer.faces.photos import Dropped, Found, Photo, drop, pictures_in
 from trainer.faces.tables import BAD_BOX, read_box
@@ -106,6 +107,7 @@ def read_voc(folder: Path, source: str, naming: Naming) -> Found:
         words = sorted({d.label for d in found.dropped if d.label})
         seen = f"its objects are called {', '.join(words[:8])}" if words else "its annotations hold no object"
         raise DataError(f"{folder} has no face with a known label, {seen}: say which is which, as in --map NAME=mask")
+    found.taken_together = bursts(found.photos, times_taken(found.photos))
     return found
 
 

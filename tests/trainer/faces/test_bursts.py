@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.trainer.faces.folders import draw
-from trainer.faces.groups import join_bursts
+from tests.trainer.drawn import BOX
+from tests.trainer.faces.folders import draw, voc_scene
+from trainer.faces.groups import bursts, join_groups
 from trainer.faces.photos import Photo
 from trainer.faces.published import time_in_name, time_taken
 from trainer.faces.sources import read_sources
@@ -29,10 +30,23 @@ def test_snapshots_within_ten_seconds_are_one_group_whatever_their_label(tmp_pat
     assert len(set(groups)) == 2
 
 
+def test_snapshots_with_annotations_or_in_a_table_are_bursts_too(tmp_path: Path) -> None:
+    names = [f"2026-11-23T08-15-0{i}" for i in range(4)]
+    for i, name in enumerate(names):
+        draw(tmp_path / "voc" / f"{name}.jpg", "mask", i)
+        draw(tmp_path / "table" / f"{name}.jpg", "mask", i)
+        (tmp_path / "voc" / f"{name}.xml").write_text(voc_scene(BOX, "mask", "mask"))
+    (tmp_path / "table" / "labels.csv").write_text("path,label\n" + "".join(f"{name}.jpg,mask\n" for name in names))
+    for source in ("voc", "table"):
+        groups = group_of(tmp_path / source)
+        assert len(groups) == 4
+        assert len(set(groups.values())) == 1, source
+
+
 def test_queue_without_a_gap_is_parted_every_minute() -> None:
     photos = [Photo(Path(f"{i}"), "door", f"{i}", "mask", f"door:{i}") for i in range(60)]
-    joined = join_bursts(photos, {f"{i}": 5.0 * i for i in range(60)})
-    sizes = Counter(p.group for p in joined).values()
+    together = bursts(photos, {f"{i}": 5.0 * i for i in range(60)})
+    sizes = Counter(p.group for p in join_groups(photos, together)).values()
     assert sum(sizes) == 60
     assert max(sizes) == 13  # 0 s to 60 s
     assert len(sizes) == 5

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import trainer.commands
 from edge.errors import DataError, InputMissing
 from edge.records import Box
+from tests.trainer.drawn import DrawnFaceFinder, photo_set
+from trainer.__main__ import main
 from trainer.faces.corrections import correct, read_corrections
 from trainer.faces.photos import Found, Photo
 
@@ -18,7 +21,7 @@ def photo(name: str, label: str, box: Box | None = None) -> Photo:
 
 def table(folder: Path, text: str) -> Path:
     path = folder / "corrections.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -28,11 +31,16 @@ def test_labels_are_read_as_they_are_spelled_elsewhere(tmp_path: Path) -> None:
     assert read == {"street/a.jpg": "mask", "street/b.jpg": "incorrect", "street/c.jpg": "doubtful"}
 
 
+def test_a_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    assert read_corrections(table(tmp_path, "\ufeffphoto,label\nstreet/a.jpg,mask\n")) == {"street/a.jpg": "mask"}
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
         ("photo,label\nstreet/a.jpg,maybe\n", "line 2: label 'maybe'"),
         ("photo,label\nstreet/a.jpg\n", "line 2: label None"),
+        ("label,photo\nmask\n", "line 2: names no photo"),
         ("name,label\nstreet/a.jpg,mask\n", "no column photo"),
         ("", "no column photo or label"),
         ("photo,label\nstreet/a.jpg,mask\nstreet/a.jpg,no_mask\n", "line 3: street/a.jpg has another label"),
@@ -53,7 +61,23 @@ def test_a_label_is_put_right_and_a_doubtful_photo_is_named_among_the_dropped() 
     done = correct(found, {"street/a.jpg": "no_mask", "street/b.jpg": "doubtful", "other/x.jpg": "mask"})
     assert [(p.name, p.label) for p in done.photos] == [("a.jpg", "no_mask"), ("c.jpg", "no_mask")]
     assert [(d.path, d.label, d.reason) for d in done.dropped] == [("street/b.jpg", "mask", "doubtful label")]
-    assert done.notes == ["2 labels put right or left out, 1 corrections met no photo"]
+    assert done.notes == ["2 labels put right or left out, 1 corrections met no photo: other/x.jpg"]
+
+
+def test_of_many_corrections_that_met_no_photo_the_first_are_named() -> None:
+    done = correct(Found([photo("a.jpg", "mask")]), {f"street/{name}.jpg": "mask" for name in "abcdef"})
+    note = "5 corrections met no photo: street/b.jpg, street/c.jpg, street/d.jpg, ..."
+    assert done.notes == [f"1 labels put right or left out, {note}"]
+
+
+def test_a_correction_is_named_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trainer.commands.prepare, "open_detector", lambda _name, _file: DrawnFaceFinder())
+    right = table(tmp_path, "photo,label\nstreet/[/a].jpg,mask\n")
+    photos, out = photo_set(tmp_path / "photos"), tmp_path / "set"
+    assert main(["prepare", str(photos), "--corrections", str(right), "--out", str(out)]) == 0
+    assert "met no photo: street/[/a].jpg" in capsys.readouterr().err
 
 
 def test_a_photo_of_two_faces_is_refused() -> None:

@@ -163,6 +163,36 @@ def test_given_box_that_is_tiny_is_counted(tmp_path: Path) -> None:
     assert reasons(tmp_path, Finder(), box=Box(50, 50, 10, 10)) == ["face too small"]
 
 
+@pytest.mark.parametrize("box", [Box(-100_000, -100_000, 200_200, 200_200), Box(-300, 50, 810, 100)])
+def test_given_box_that_no_face_in_this_picture_can_have_is_counted(tmp_path: Path, box: Box) -> None:
+    assert reasons(tmp_path, Finder(), box=box) == ["bad box"]
+
+
+def test_box_along_a_thin_picture_is_counted(tmp_path: Path) -> None:
+    Image.new("RGB", (18, 30_000)).save(tmp_path / "thin.png")
+    photo = Photo(tmp_path / "thin.png", "s", "thin.png", "mask", "s:thin", Box(0, 0, 18, 30_000))
+    kept, dropped = cut_photos([photo], Finder(), tmp_path / "set", lambda: None)
+    assert (kept, [d.reason for d in dropped]) == ([], ["bad box"])
+
+
+def test_context_picture_is_a_pixel_wide_at_least() -> None:
+    assert context(np.zeros((20_000, 20, 3), np.uint8), Box(0, 0, 20, 20_000))[0].shape == (224, 1, 3)
+
+
+def test_face_that_cannot_be_cut_is_counted_and_leaves_no_picture(tmp_path: Path) -> None:
+    assert reasons(tmp_path, Finder(Box(-1e8, -1e8, 2e8 + 200, 2e8 + 200))) == ["cannot be cut"]
+    assert not (tmp_path / "set").exists()
+
+
+def test_one_bad_line_among_good_ones_costs_its_own_face_only(tmp_path: Path) -> None:
+    folder = photo_set(tmp_path / "photos")
+    with (folder / "labels.csv").open("a", newline="") as f:
+        f.write("with_mask0.png,with_mask,p0,-100000,-100000,200200,200200,\n")
+    done = made(folder, tmp_path / "set")
+    assert len(done.rows) == 18
+    assert [(d.path, d.reason) for d in done.dropped] == [("photos/with_mask0.png", "bad box")]
+
+
 def test_given_box_is_kept_where_the_detector_finds_nothing(tmp_path: Path) -> None:
     photo = Photo(draw(tmp_path / "a.png", "mask", 1), "s", "a.png", "mask", "s:a", BOX)
     kept, _ = cut_photos([photo], Finder(), tmp_path / "set", lambda: None)

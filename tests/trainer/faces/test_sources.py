@@ -8,7 +8,6 @@ import pytest
 from edge.errors import DataError, InputMissing, UsageError
 from tests.trainer.drawn import BOX, photo_set
 from tests.trainer.faces.folders import class_folders, draw, voc_scene, why
-from trainer.faces.groups import join_people
 from trainer.faces.labels import Naming
 from trainer.faces.photos import Found, Photo
 from trainer.faces.sources import read_sources
@@ -265,9 +264,30 @@ def test_voc_of_other_words_names_them(tmp_path: Path) -> None:
 
 
 def test_sources_that_number_the_same_people_share_groups(tmp_path: Path) -> None:
-    photos = read_sources([photo_set(tmp_path / "street"), photo_set(tmp_path / "airport")]).photos
-    groups = {p.group for p in join_people(photos, [("street", "airport")])}
+    folders = [photo_set(tmp_path / "street"), photo_set(tmp_path / "airport")]
+    groups = {p.group for p in read_sources(folders, same_people=[("street", "airport")]).photos}
     assert groups == {f"street:p{i}" for i in range(6)}
+
+
+@pytest.mark.parametrize("pairs", [[("a", "b"), ("b", "c")], [("a", "b"), ("c", "b")], [("a", "c"), ("b", "c")]])
+def test_three_sources_of_the_same_people_may_be_named_in_any_pairs(
+    tmp_path: Path, pairs: list[tuple[str, str]]
+) -> None:
+    folders = [photo_set(tmp_path / name, people=2) for name in ("a", "b", "c", "d")]
+    groups = {p.group for p in read_sources(folders, same_people=pairs).photos}
+    assert groups == {"a:p0", "a:p1", "d:p0", "d:p1"}
+
+
+def test_people_of_one_burst_are_together_wherever_else_they_are(tmp_path: Path) -> None:
+    draw(tmp_path / "door" / "mask" / "anna" / "2026-11-23T08-15-00.jpg", "mask", 1)
+    draw(tmp_path / "door" / "mask" / "ben" / "2026-11-23T08-15-05.jpg", "mask", 2)
+    for i, name in enumerate(("anna", "ben", "eve")):
+        draw(tmp_path / "studio" / "no_mask" / name / "1.png", "no_mask", 10 + i)
+    folders = [tmp_path / "door", tmp_path / "studio"]
+    groups = {p.origin: p.group for p in read_sources(folders, same_people=[("door", "studio")]).photos}
+    assert groups.pop("studio/no_mask/eve/1.png") == "door:eve"
+    assert len(groups) == 4
+    assert set(groups.values()) == {"door:anna"}
 
 
 def test_mapped_word_that_no_folder_has_is_told(tmp_path: Path) -> None:
