@@ -343,7 +343,7 @@ def test_a_password_over_a_plain_line_is_refused_before_anything_is_done(bench: 
     words = ("--camera", CLIP, "--broker", f"mqtt://{LOGIN[0]}@{second.gateway}", "--password-file", file)
     said = install(bench, f"pi@{second.name}", *words, "-K", "--replace-config", stdin=f"{SUDO_PASSWORD}\n")
     assert said.code == 78
-    assert "would cross the network in the clear" in said.out
+    assert "would cross the network in the clear" in said.err
 
 
 # --- the software changes ---
