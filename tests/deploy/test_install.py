@@ -339,8 +339,8 @@ def test_an_inventory_installs_doors_side_by_side(bench: Bench, second: Door, in
 
 
 def test_a_password_over_a_plain_line_is_refused_before_anything_is_done(bench: Bench, second: Door) -> None:
-    file = str(bench.folder / "password")
-    words = ("--camera", CLIP, "--broker", f"mqtt://{LOGIN[0]}@{second.gateway}", "--password-file", file)
+    (file := bench.folder / "own-password").write_text(f"{LOGIN[1]}\n")
+    words = ("--camera", CLIP, "--broker", f"mqtt://{LOGIN[0]}@{second.gateway}", "--password-file", str(file))
     said = install(bench, f"pi@{second.name}", *words, "-K", "--replace-config", stdin=f"{SUDO_PASSWORD}\n")
     assert said.code == 78
     assert "would cross the network in the clear" in said.err
