@@ -152,6 +152,7 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
     reading = Reading(interpreter.output, calibration, threshold)
     compiled = edgetpu.compile_model(model, asked.compiler) if asked.compiler else None
     found = [
+        gates.better_than_guessing(shares[:, MASK_AT], faces.labels, faces.groups, threshold),
         gates.same_labels(f"{asked.kind}: same label as float", p_own, p_real, threshold, gates.AS_FLOAT),
         gates.keeps_balance(asked.kind, shares[:, MASK_AT], real_shares[:, MASK_AT], faces.labels, threshold),
         *runtime_gates(model, inputs, p_own, reading, asked.tflite_python),
