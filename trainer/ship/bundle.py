@@ -29,7 +29,7 @@ from trainer.faces.labels import LABELS
 from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, manifest_sha256, read_manifest
 from trainer.judge.models import dequantise, raw_answers
 from trainer.learn import runs
-from trainer.learn.division import NONE, divided
+from trainer.learn.division import NONE, divided, held_out_of
 from trainer.metrics import MASK_AT, probabilities
 from trainer.ship import gates
 from trainer.ship.card import card
@@ -155,7 +155,7 @@ def provenance(run: runs.Run, data: Path) -> dict[str, Any]:
     """What a bundle was made of, without any path of this machine."""
     settings = {k: v for k, v in asdict(run.settings).items() if k not in ("data", "weights", "start_from")}
     training = divided(data, run.division.unseen or (NONE,), run.settings.leave_out).training
-    held_out = [r for r in read_manifest(data) if r.split == HELD_OUT]
+    held_out = held_out_of(read_manifest(data), run.settings.leave_out)
     return {
         "architecture": f"MobileNetV2 alpha {run.settings.alpha}",
         "weights": started_from(run.settings),

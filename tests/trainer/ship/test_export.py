@@ -16,6 +16,7 @@ from edge.bundle import load_bundle, verify_bundle
 from edge.errors import DataError, DiskError
 from edge.interpreter import Interpreter
 from edge.opencv import cv2
+from tests.trainer.drawn import row
 from tests.trainer.learn.prepared import prepared_set
 from tests.trainer.ship.conftest import RUN, SETTINGS
 from trainer.__main__ import main
@@ -25,7 +26,7 @@ from trainer.learn.draws import CLASS_SHARE, draw
 from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.quiet import start_tensorflow
 from trainer.ship import exported, gates
-from trainer.ship.bundle import Naming, swap, write_bundle
+from trainer.ship.bundle import Naming, provenance, swap, write_bundle
 from trainer.ship.exported import FLOAT16, FLOAT32, Asked, Export
 from trainer.ship.quantize import REPRESENTATIVE_EPOCH, REPRESENTATIVES, representative_crops, to_float
 
@@ -208,6 +209,31 @@ def test_loss_to_float_is_measured_by_calibrations_that_saw_neither_the_face_nor
 def test_floats_are_not_raced_with_the_shipped_integers() -> None:
     model = Interpreter(to_float(small_network(), half=False))
     assert exported.latency_gate(model, Asked(kind=FLOAT32)).verdict == gates.NOT_RUN
+
+
+def test_a_source_that_was_left_out_takes_no_part_in_an_export_nor_do_its_people(tmp_path: Path) -> None:
+    rows = [
+        *(
+            row(label, group=f"{source}{i}", source=source)
+            for label in ("mask", "no_mask")
+            for source in "abc"
+            for i in "12"
+        ),
+        *(
+            row(label, group=f"{source}{i}", source=source, split="held_out")
+            for label in ("mask", "no_mask")
+            for source in "abc"
+            for i in "34"
+        ),
+        row("mask", group="c3", source="a", split="held_out"),  # a person of c, seen at a
+    ]
+    write_manifest(tmp_path, rows)
+    run = replace(RUN, settings=replace(SETTINGS, leave_out=("c",)), division=replace(RUN.division, unseen=("b",)))
+    assert {r.group for r in exported.judging_rows(tmp_path, ("c",))} == {"a3", "a4", "b3", "b4"}
+    assert set(provenance(run, tmp_path)["faces"]["held_out"]) == {"a", "b"}
+    assert provenance(run, tmp_path)["faces"]["held_out"]["a"] == {"mask": 2, "no_mask": 2}
+    with pytest.raises(DataError, match="no held-out faces beside those of a, b, c, left out"):
+        exported.judging_rows(tmp_path, ("a", "b", "c"))
 
 
 @pytest.mark.parametrize(
