@@ -105,11 +105,21 @@ def train(settings: Settings, folder: Path, *, resume: bool, telling: Telling = 
     resume: go on with the run there, by its own settings. workers: processes that make varied crops.
     KeyboardInterrupt leaves the last whole epoch, or the weights as they are where there is none yet.
     """
-    run = read_run(folder) if resume else begin(settings)
+    run = _resumed(folder) if resume else begin(settings)
     with Interrupts() as interrupts:
         strategy = open_strategy(run.settings.strategy)
         with plain_errors(strategy):
             return _train(run, folder, strategy, telling.heeding(interrupts), workers=workers)
+
+
+def _resumed(folder: Path) -> Run:
+    """Raises DataError for a mean of runs: its weights are no place on a schedule."""
+    run = read_run(folder)
+    if run.mean_of:
+        raise DataError(
+            f"run {folder} is a mean of others and has no training to go on with: start a new one with --start-from"
+        )
+    return run
 
 
 def _train(run: Run, folder: Path, strategy: Strategy, telling: Telling, *, workers: int) -> Run:
