@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from edge.errors import DataError
 from trainer.__main__ import main as trainer
 from trainer.learn.recipes import PLANS
 from trainer.learn.runs import Run, Settings, read_run
@@ -29,9 +30,11 @@ def trained(data: Path, recipe: str, weights: str, out: Path) -> Run:
 
 
 def exported_s(run: Path, data: Path, out: Path) -> float:
-    """Seconds of an export; one that a gate refuses (an epoch is not much) takes as long."""
+    """Seconds of an export; one that a gate refuses (an epoch is not much) takes as long. Exits where it broke."""
     start = time.monotonic()
-    trainer(["export", str(run), "--data", str(data), "--out", str(out)])
+    code = trainer(["export", str(run), "--data", str(data), "--out", str(out)])
+    if code not in (0, DataError.exit_code):
+        raise SystemExit(f"{run} could not be exported: exit code {code}")
     return time.monotonic() - start
 
 

@@ -93,8 +93,8 @@ def expected_calibration_error(p_mask: Floats, labels: Ints, bins: int = 10) -> 
 
 
 def wilson(hits: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share, 0-1 (Wilson, 1927); NaN of nothing. What is counted is taken as independent, so where
-    many faces come from one group that of faces is a little too narrow."""
+    """95 % interval of a share, 0-1 (Wilson, 1927); NaN of nothing. What is counted is taken as independent: count
+    groups where many faces come from one."""
     if not n:
         return float("nan"), float("nan")
     share, z2 = hits / n, Z95**2

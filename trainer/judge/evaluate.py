@@ -167,15 +167,16 @@ def _notes(said: Report, drawn: Curves) -> Iterator[str]:
 
 def as_json(r: Report) -> dict[str, Any]:
     """The contract's object; NaN (a class that is not there) becomes null."""
-    each = zip(LABELS, r.counts, slices.shares_right(r.score), slices.intervals_right(r.whole), strict=True)
+    shares, intervals = slices.shares_right(r.score), slices.intervals_right(r.whole)
+    each = zip(LABELS, r.counts, r.whole.group_counts, shares, intervals, strict=True)
     return {
         "model": r.model,
         "n": r.n,
         "balanced_accuracy": number(r.score.balanced),
         "ci95": [number(v) for v in r.ci95],
         "per_class": {
-            label: {"count": n, "n": n, "recall": number(recall), "ci95": [number(end) for end in ends]}
-            for label, n, recall, ends in each
+            label: {"count": n, "n": n, "groups": g, "recall": number(recall), "ci95": [number(end) for end in ends]}
+            for label, n, g, recall, ends in each
             if n
         },
         "incorrect_called_mask": number(r.score.incorrect_called_mask),

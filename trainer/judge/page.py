@@ -200,7 +200,8 @@ def bar(own: Slice, i: int, overall: float) -> dict[str, Any] | None:
     return {
         "share": share,
         "n": own.counts[i],
-        "words": f"{percent(share)}, 95% interval {percent(low, 0)} to {percent(high, 0)}, of {own.counts[i]} faces",
+        "words": f"{percent(share)}, 95% interval {percent(low, 0)} to {percent(high, 0)}, of {own.counts[i]} faces of "
+        f"{own.group_counts[i]} people or scenes",
         "low": low,
         "high": high,
         "weak": own.is_weak(i, overall),

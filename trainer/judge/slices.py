@@ -15,7 +15,7 @@ from trainer.faces.labels import LABELS
 from trainer.faces.manifest import FaceRow
 from trainer.judge.looks import DARKEST, GREY, LIGHT, SHARPNESS, SKIN_TONES, UNCLEAR, Look
 from trainer.learn.draws import HARD_BARE
-from trainer.metrics import BARE_AT, INCORRECT_AT, MASK_AT, Floats, Ints, Score, score, wilson
+from trainer.metrics import INCORRECT_AT, Floats, Ints, Score, score, wilson
 
 Which = npt.NDArray[np.bool_]
 SIZES_PX: Final = ((0, 32), (32, 48), (48, 96), (96, 100_000))
@@ -43,12 +43,14 @@ ORDER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """n faces of ``groups`` groups. counts: by label, in the order of ``LABELS``. ci95: of the shares, in the order of
-    ``Score``'s last three (mask right, bare right, badly worn called mask), faces taken as independent."""
+    """n faces of ``groups`` groups (people or scenes). counts, group_counts: faces and groups by label, in the order of
+    ``LABELS``. ci95: of the shares, in the order of ``Score``'s last three (mask right, bare right, badly worn called
+    mask), by Wilson with the class's groups as n: faces of one group are not independent."""
 
     n: int
     groups: int
     counts: tuple[int, ...]
+    group_counts: tuple[int, ...]
     score: Score
     ci95: tuple[tuple[float, float], ...]
 
@@ -69,6 +71,9 @@ class Slice:
         return self.counts[label] >= FEWEST and round(wrong) >= 2 and best < overall
 
 
+_EACH: Final = range(len(LABELS))
+
+
 def cut(
     p_mask: Floats, labels: Ints, rows: Sequence[FaceRow], threshold: float, looks: Sequence[Look] = ()
 ) -> dict[str, Slice]:
@@ -81,15 +86,16 @@ def cut(
 
 
 def measure(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float) -> Slice:
-    counts = tuple(int((labels == i).sum()) for i in range(len(LABELS)))
-    called = [int((p_mask[labels == i] >= threshold).sum()) for i in range(len(LABELS))]
-    hits = (called[MASK_AT], counts[BARE_AT] - called[BARE_AT], called[INCORRECT_AT])
+    found = score(p_mask, labels, threshold)
+    shares = found.mask_right, found.bare_right, found.incorrect_called_mask
+    group_counts = tuple(len({g for g, is_own in zip(groups, labels == i, strict=True) if is_own}) for i in _EACH)
     return Slice(
         n=len(labels),
         groups=len(set(groups)),
-        counts=counts,
-        score=score(p_mask, labels, threshold),
-        ci95=tuple(wilson(own, n) for own, n in zip(hits, counts, strict=True)),
+        counts=tuple(int((labels == i).sum()) for i in _EACH),
+        group_counts=group_counts,
+        score=found,
+        ci95=tuple(wilson(share * n, n) for share, n in zip(shares, group_counts, strict=True)),
     )
 
 
@@ -144,6 +150,7 @@ def as_json(cut_out: Slice) -> dict[str, Any]:
         "n": cut_out.n,
         "groups": cut_out.groups,
         "counts": {label: n for label, n in zip(LABELS, cut_out.counts, strict=True) if n},
+        "group_counts": {label: n for label, n in zip(LABELS, cut_out.group_counts, strict=True) if n},
         "mask_recall": number(s.mask_right),
         "no_mask_recall": number(s.bare_right),
         "incorrect_called_mask": number(s.incorrect_called_mask),

@@ -80,11 +80,11 @@ def saving(sweep: Sweep) -> str:
 
 
 def slice_lines(said: Report) -> Iterator[str]:
-    """Every slice with its shares and, in brackets, their 95 % intervals."""
-    yield f"{'slice':30}{'faces':>7}{'mask right':>22}{'bare right':>22}{'badly worn called mask':>26}"
+    """Every slice with its shares and, in brackets, their 95 % intervals, which count groups: people or scenes."""
+    yield f"{'slice':30}{'faces':>7}{'groups':>8}{'mask right':>22}{'bare right':>22}{'badly worn called mask':>26}"
     for name, each in {"all": said.whole, **said.slices}.items():
         mask, bare, worn = with_intervals(each)
-        yield f"{name:30}{each.n:>7}{mask:>22}{bare:>22}{worn:>26}"
+        yield f"{name:30}{each.n:>7}{each.groups:>8}{mask:>22}{bare:>22}{worn:>26}"
 
 
 def with_intervals(each: Slice) -> Sequence[str]:

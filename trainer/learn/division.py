@@ -73,6 +73,12 @@ def divided(data: Path, unseen: Sequence[str], leave_out: Sequence[str], *, may_
     return divide(rows, unseen, leave_out, may_select=may_select)
 
 
+def held_out_of(rows: Sequence[FaceRow], leave_out: Sequence[str]) -> list[FaceRow]:
+    """The held-out faces that may judge a run: none of a source that was left out, nor of a person or scene there."""
+    strange = {r.group for r in rows if r.source in leave_out}
+    return [r for r in rows if r.split == HELD_OUT and r.group not in strange]
+
+
 def _named(unseen: Sequence[str]) -> tuple[str, ...]:
     """The sources of ``--unseen``, none twice; ``auto`` and ``none`` stand alone."""
     words = tuple(dict.fromkeys(unseen))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -116,21 +118,19 @@ class Learner:
             variable.assign(average.numpy())
             average.assign(used)
 
-    def save(self, path: Path, epoch: int) -> None:
-        """Everything that going on needs, under names that say what it is."""
+    def save(self, path: Path, epoch: int, progress: str = "") -> None:
+        """Everything that going on needs, under names that say what it is. progress: text, for ``progress_of``."""
         held = {name: v.numpy() for name, v in self._named()}
-        replace_file(path, lambda beside: _save_npz(beside, epoch=np.array(epoch), step=np.array(self.step), **held))
+        held |= {"epoch": np.array(epoch), "step": np.array(self.step), "progress": np.array(progress)}
+        replace_file(path, lambda beside: _save_npz(beside, **held))
 
     def load(self, path: Path) -> int:
         """Go on from ``save``; returns the epochs that are done. Raises DataError where the file is broken."""
-        try:
-            with np.load(path) as held:
-                for name, v in self._named():
-                    v.assign(held[name])
-                self.step = int(held["step"])
-                return int(held["epoch"])
-        except (ValueError, KeyError, OSError) as error:
-            raise DataError(f"{path} does not fit its run or is broken: train again into a new folder") from error
+        with _opened(path) as held:
+            for name, v in self._named():
+                v.assign(held[name])
+            self.step = int(held["step"])
+            return int(held["epoch"])
 
     def _named(self) -> list[tuple[str, Any]]:
         """Weights ``w0``.., averages ``a0``.., the optimizer's ``o0``.., generators ``g0``.."""
@@ -138,6 +138,23 @@ class Learner:
         groups: dict[str, list[Any]] = {"w": lesson.model.variables, "a": self._averages}
         groups |= {"o": lesson.optimizer.variables, "g": lesson.chance}
         return [(f"{letter}{i}", v) for letter, group in groups.items() for i, v in enumerate(group)]
+
+
+def progress_of(path: Path) -> str:
+    """The text that was saved with a checkpoint. Raises DataError where the file is broken."""
+    with _opened(path) as held:
+        return str(held["progress"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with np.load(path) as held:
+            yield held
+    except (ValueError, KeyError, OSError, BadZipFile) as error:
+        raise DataError(
+            f"{path} does not fit its run, is an older trainer's or is broken: train again into a new folder"
+        ) from error
 
 
 def _follow(average: Any, value: Tensor, keep: Tensor) -> None:

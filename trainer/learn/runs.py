@@ -1,7 +1,9 @@
 """A run folder and its record.
 
-It holds ``run.json``, ``last.npz`` (weights, their running average, the optimizer's state) and ``best.weights.h5``
-(the weights that are judged and shipped). ``run.json``, version 2, is one object:
+It holds ``run.json``, ``last.npz`` (weights, their running average, the optimizer's state, the figures so far) and
+``best.weights.h5`` (the weights that are judged and shipped). After the head and after every epoch ``last.npz`` is
+written first: the other two follow from it, and ``--resume`` makes them anew where a kill came between.
+``run.json``, version 2, is one object:
 
 * ``version`` 2; ``labels`` the model's labels in index order.
 * ``settings``: every knob, as in ``Settings``; ``recipe`` is ``mobilenet_v2``, ``reference`` or ``baseline_cnn``.
@@ -40,6 +42,7 @@ BEST: Final = "best.weights.h5"
 RUN_VERSION: Final = 2
 HEAD: Final = "head"
 WHOLE: Final = "whole"
+PROGRESS: Final = ("figures", "timings", "chosen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +155,27 @@ class Run:
         better = self.best is None or not self.division.selecting or not figures.merit <= self.best.merit
         return replace(self, figures=held, chosen=len(held) - 1 if better else self.chosen)
 
-    def until(self, done: int) -> Run:
-        """Without the figures of epochs after the ``done`` first of the main phase, which left no checkpoint."""
-        if len(self.whole) <= done:
-            return self
-        heads = tuple(f for f in self.figures if f.phase == HEAD)
-        run = replace(self, figures=heads, chosen=len(heads) - 1 if heads else None)
-        for figures in self.whole[:done]:
-            run = run.after(figures)
-        return run
+    @property
+    def chose_last(self) -> bool:
+        """Whether the weights to keep are those of the last epoch."""
+        return bool(self.figures) and self.chosen == len(self.figures) - 1
 
     def spent(self, what: str, seconds: float) -> Run:
         """With some more wall time on one thing."""
         timings = {**self.timings, what: round(self.timings.get(what, 0.0) + seconds, 1)}
         return replace(self, timings=timings)
+
+
+def progress_text(run: Run) -> str:
+    """What a checkpoint holds of its run: how far it came. The rest of ``run.json`` does not change."""
+    held = asdict(run)
+    return json.dumps(_without_nan({name: held[name] for name in PROGRESS}), allow_nan=False)
+
+
+def with_progress(run: Run, text: str) -> Run:
+    """``run`` as far as ``progress_text`` tells."""
+    held = json.loads(text)
+    return replace(run, figures=_figures(held), timings=held["timings"], chosen=held["chosen"])
 
 
 def write_run(folder: Path, run: Run) -> None:
@@ -195,7 +205,7 @@ def read_run(folder: Path) -> Run:
         return Run(
             settings=Settings(**_tuples(held["settings"])),
             division=Division(**_tuples(held["division"])),
-            figures=tuple(EpochFigures(**_nan(f)) for f in held["figures"]),
+            figures=_figures(held),
             timings=held["timings"],
             chosen=held["chosen"],
             earlier=tuple(held["earlier"]),
@@ -204,6 +214,10 @@ def read_run(folder: Path) -> Run:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is broken ({error}): train again into a new folder") from error
+
+
+def _figures(held: Mapping[str, Any]) -> tuple[EpochFigures, ...]:
+    return tuple(EpochFigures(**_nan(f)) for f in held["figures"])
 
 
 def _tuples(held: dict[str, Any]) -> dict[str, Any]:

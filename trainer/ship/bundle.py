@@ -29,7 +29,7 @@ from trainer.faces.labels import LABELS
 from trainer.faces.manifest import HELD_OUT, TRAIN, FaceRow, manifest_sha256, read_manifest
 from trainer.judge.models import dequantise, raw_answers
 from trainer.learn import runs
-from trainer.learn.division import NONE, divided
+from trainer.learn.division import NONE, divided, held_out_of
 from trainer.metrics import MASK_AT, probabilities
 from trainer.ship import gates
 from trainer.ship.card import card
@@ -37,7 +37,6 @@ from trainer.ship.exported import FLOAT16, FLOAT32, INT8, Export, fed
 
 FLOAT_FED: Final = {"normalise": {"divide_by": 127.5, "subtract": 1.0}}  # pixels to what a float model takes
 FED: Final[dict[str, dict[str, Any]]] = {INT8: {}, FLOAT16: FLOAT_FED, FLOAT32: FLOAT_FED}
-GUESSING: Final = 0.5  # balanced accuracy
 PATTERNS: Final = 6  # golden inputs where no crops are given
 
 
@@ -156,7 +155,7 @@ def provenance(run: runs.Run, data: Path) -> dict[str, Any]:
     """What a bundle was made of, without any path of this machine."""
     settings = {k: v for k, v in asdict(run.settings).items() if k not in ("data", "weights", "start_from")}
     training = divided(data, run.division.unseen or (NONE,), run.settings.leave_out).training
-    held_out = [r for r in read_manifest(data) if r.split == HELD_OUT]
+    held_out = held_out_of(read_manifest(data), run.settings.leave_out)
     return {
         "architecture": f"MobileNetV2 alpha {run.settings.alpha}",
         "weights": started_from(run.settings),
@@ -252,8 +251,6 @@ def summary(export: Export) -> Iterator[str]:
             f"badly worn called mask {f['incorrect_called_mask']}, ECE {f['ece']}"
         )
     yield f"same answer from both: {export.agreement:.2%}; temperature {export.calibration.temperature}"
-    if (export.figures["ci95"][0] or 0.0) <= GUESSING:
-        yield "warning: not shown to be better than guessing on these faces; the gates compare models, and judge none"
 
 
 def listing(folder: Path) -> dict[str, dict[str, Any]]:

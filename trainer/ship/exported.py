@@ -14,13 +14,13 @@ from edge.errors import DataError, EdgeError
 from edge.interpreter import Interpreter, Tensor
 from edge.places import SHIPPED_BUNDLE, shipped_models
 from edge.records import ImageU8
-from trainer.faces.manifest import HELD_OUT, FaceRow, read_manifest, refuse_straddling
+from trainer.faces.manifest import FaceRow, read_manifest, refuse_straddling
 from trainer.judge.costs import Costs, cheapest_threshold
 from trainer.judge.evaluate import AT_A_DOOR, agreement, as_json, class_weights, report_of, true_labels
 from trainer.judge.looks import Look, looks
 from trainer.judge.models import dequantise, raw_answers
 from trainer.learn import kept, network, runs
-from trainer.learn.division import NONE, divided
+from trainer.learn.division import NONE, divided, held_out_of
 from trainer.learn.recipes import MOBILENET_V2
 from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.metrics import BARE_AT, MASK_AT, Calibration, Floats, Ints, calibrate, cross_calibrated, probabilities
@@ -93,7 +93,7 @@ def export_run(
 ) -> Export:
     """Convert a run's kept weights and measure the result; nothing is refused here but what cannot be measured."""
     run = exportable(folder)
-    rows = judging_rows(data)
+    rows = judging_rows(data, run.settings.leave_out)
     runs.refuse_other_set(run, data)
     real = kept.load_best(folder, run.settings)
     tick(1)
@@ -115,16 +115,17 @@ def exportable(folder: Path) -> runs.Run:
     return run
 
 
-def judging_rows(data: Path) -> list[FaceRow]:
-    """The held-out faces. Raises DataError where they cannot judge an export."""
+def judging_rows(data: Path, leave_out: Sequence[str]) -> list[FaceRow]:
+    """The held-out faces of sources that take part. Raises DataError where they cannot judge an export."""
     every = read_manifest(data)
     refuse_straddling(every)
-    rows = [r for r in every if r.split == HELD_OUT]
+    rows = held_out_of(every, leave_out)
     present = {r.label_index for r in rows}
     if not {MASK_AT, BARE_AT} <= present:
         found = sorted({r.label for r in rows}) or "no"
+        beside = f" beside those of {', '.join(leave_out)}, left out" if leave_out else ""
         raise DataError(
-            f"{data} has {found} held-out faces, and an export is judged by masked and bare ones: "
+            f"{data} has {found} held-out faces{beside}, and an export is judged by masked and bare ones: "
             "prepare the set again with a larger --share, or with more people"
         )
     return rows
@@ -152,6 +153,7 @@ def measured(model: bytes, real: Floats, faces: Faces, asked: Asked, tick: Calla
     reading = Reading(interpreter.output, calibration, threshold)
     compiled = edgetpu.compile_model(model, asked.compiler) if asked.compiler else None
     found = [
+        gates.better_than_guessing(shares[:, MASK_AT], faces.labels, faces.groups, threshold),
         gates.same_labels(f"{asked.kind}: same label as float", p_own, p_real, threshold, gates.AS_FLOAT),
         gates.keeps_balance(asked.kind, shares[:, MASK_AT], real_shares[:, MASK_AT], faces.labels, threshold),
         *runtime_gates(model, inputs, p_own, reading, asked.tflite_python),

@@ -6,6 +6,7 @@ one of them is more than a limit allows, the limit becomes that one face, and th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -13,23 +14,25 @@ from typing import Any, Final
 import numpy as np
 
 from edge.errors import DataError
-from trainer.metrics import BARE_AT, MASK_AT, Floats, Ints, score
+from trainer.metrics import BARE_AT, MASK_AT, Floats, Ints, bootstrap, score
 from trainer.ship.edgetpu import Compiled
 from trainer.ship.latency import Race
 
 PASS, FAIL, WARN, NOT_RUN = "pass", "FAIL", "warning", "NOT RUN"
 AS_FLOAT: Final = 0.995  # of held-out faces get float's label
+GUESSING: Final = 0.5  # balanced accuracy of a model that always says the same
 LOST_POINTS: Final = 0.3  # of balanced accuracy
 SAME_ON_RUNTIMES: Final = 0.998
 MIB_PER_WEIGHT_BYTE: Final = 8.0  # an Edge TPU keeps about 8 MiB of parameters on the chip
 SLOWER: Final = 1.5  # times the shipped model
+JUDGED: Final = "better than guessing"
 RACE: Final = "latency, one thread"
 TOO_FEW: Final = "too few faces to tell"
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One check. value: what was found, limit: what it is held against, both in ``unit``; value None where not run.
+    """One check. value: what was found, limit: what it is held against, both in ``unit``; value None where not found.
 
     repeats: whether another run of the same export finds the same value, so that it belongs into a bundle.
     detail: what a program said, for the terminal only: it may hold paths of this machine.
@@ -47,11 +50,13 @@ class Gate:
     @property
     def found(self) -> str:
         if self.value is None:
-            return "-" if self.verdict == NOT_RUN else "no answer"
+            return "no answer" if self.verdict == FAIL else "-"
         return shown(self.value, self.unit)
 
     @property
     def wanted(self) -> str:
+        if self.name == JUDGED:
+            return f"more than {shown(self.limit, self.unit)}"
         return f"{'at least' if self.unit == 'share' else 'at most'} {shown(self.limit, self.unit)}"
 
     def as_json(self) -> dict[str, Any]:
@@ -60,6 +65,24 @@ class Gate:
 
 def shown(value: float, unit: str) -> str:
     return f"{value:.2%}" if unit == "share" else f"{value:.2f} {unit}" if value % 1 else f"{value:.0f} {unit}"
+
+
+def better_than_guessing(p_mask: Floats, labels: Ints, groups: Sequence[str], threshold: float) -> Gate:
+    """The one check that judges a model; the others compare it. value: lower end of balanced accuracy's 95% interval.
+
+    p_mask: (n,) 0-1, each by a calibration that did not see the face. labels: (n,) indices into ``LABELS``. A warning
+    where nothing can be told: there is no interval, or a model without a mistake would not pass either.
+    """
+    low = bootstrap(p_mask, labels, groups, threshold)[0]
+    faultless = bootstrap((labels == MASK_AT).astype(float), labels, groups, GUESSING)[0]
+    if low > GUESSING:
+        verdict, note = PASS, ""
+    elif faultless > GUESSING:
+        verdict, note = FAIL, "on these faces it cannot be told from a model that always says the same"
+    else:
+        verdict, note = WARN, "too few people or scenes to tell: no model could pass on these faces"
+    found = None if math.isnan(low) else round(low, 4)
+    return Gate(JUDGED, verdict, found, GUESSING, "share", note)
 
 
 def same_labels(name: str, first: Floats, second: Floats, threshold: float, at_least: float) -> Gate:

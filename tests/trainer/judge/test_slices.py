@@ -53,6 +53,21 @@ def test_copies_of_one_person_are_counted_as_one_group() -> None:
     assert (found.n, found.groups) == (5, 1)
 
 
+def test_intervals_count_people_and_not_their_snapshots() -> None:
+    rows = [row("mask", group=f"p{i % 8}") for i in range(25)]
+    found = cut(np.ones(25), np.zeros(25, int), rows, 0.5)["source:drawn"]
+    assert found.ci95[0] == pytest.approx((0.676, 1.0), abs=1e-3)  # 8 of 8, where 25 of 25 would have 0.867
+    assert as_json(found)["group_counts"] == {"mask": 8}
+    halved = cut(np.array([0.9, 0.1] * 8), np.zeros(16, int), [row("mask", group=f"p{i // 2}") for i in range(16)], 0.5)
+    assert halved["source:drawn"].ci95[0] == pytest.approx((0.2152, 0.7848), abs=1e-3)  # 4 of 8
+
+
+def test_a_person_with_and_without_a_mask_counts_once_for_each() -> None:
+    rows = [row("mask", group="same"), row("no_mask", group="same"), row("no_mask", group="other")]
+    found = cut(np.array([0.9, 0.1, 0.1]), np.array([0, 1, 1]), rows, 0.5)["source:drawn"]
+    assert (found.groups, found.group_counts) == (2, (1, 2, 0))
+
+
 @pytest.mark.parametrize(("n", "wrong", "weak"), [(40, 8, True), (40, 1, False), (9, 9, False), (40, 2, False)])
 def test_slice_is_weak_only_where_chance_does_not_explain_it(n: int, wrong: int, weak: bool) -> None:
     found = cut(np.array([0.1] * wrong + [0.9] * (n - wrong)), np.zeros(n, int), faces("mask", n), 0.5)

@@ -12,7 +12,7 @@ import pytest
 from edge.errors import DataError
 from tests.trainer.learn.prepared import prepared_set
 from trainer.faces.manifest import manifest_sha256
-from trainer.learn import kept, network
+from trainer.learn import fit, kept, network
 from trainer.learn.mean import mean_of_runs
 from trainer.learn.recipes import PLANS
 from trainer.learn.runs import BEST, WHOLE, EpochFigures, Run, Settings, read_run, write_run
@@ -48,6 +48,14 @@ def test_the_mean_of_two_runs_answers_between_them(settings: Settings, tmp_path:
     assert read_run(tmp_path / "mean").mean_of == (str(one), str(other))
     assert run.best
     assert 0 <= run.best.balanced <= 1
+
+
+def test_a_mean_has_no_training_to_go_on_with(settings: Settings, tmp_path: Path) -> None:
+    one = run_of(tmp_path / "one", settings, 0.0)
+    other = run_of(tmp_path / "other", replace(settings, start_from=str(one)), 4.0)
+    run = mean_of_runs([one, other], tmp_path / "mean")
+    with pytest.raises(DataError, match=r"is a mean of others .*start a new one with --start-from"):
+        fit.train(run.settings, tmp_path / "mean", resume=True)
 
 
 def test_runs_of_two_beginnings_are_refused(settings: Settings, tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from trainer.learn.runs import (
     Run,
     Settings,
     begin,
+    progress_text,
     read_run,
     refuse_other_set,
     refuse_seen,
     refuse_taken,
+    with_progress,
     write_run,
 )
 
@@ -72,10 +74,9 @@ def test_last_epoch_is_kept_where_nothing_selects() -> None:
     assert best.epoch == 3
 
 
-def test_epochs_after_the_last_checkpoint_are_forgotten() -> None:
-    taken_back = trained(0.9, 0.92, 0.95).until(2)
-    assert [f.epoch for f in taken_back.whole] == [1, 2]
-    assert str(taken_back) == str(trained(0.9, 0.92))
+def test_a_checkpoint_tells_how_far_its_run_came() -> None:
+    far, record = trained(0.9, 0.92, 0.9).spent("head", 2.0), trained(0.9)
+    assert str(with_progress(record, progress_text(far))) == str(far)
 
 
 def test_run_of_before_the_manifest_was_noted_still_reads(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from edge.bundle import load_bundle, verify_bundle
 from edge.errors import DataError, DiskError
 from edge.interpreter import Interpreter
 from edge.opencv import cv2
+from tests.trainer.drawn import row
+from tests.trainer.learn.prepared import prepared_set
 from tests.trainer.ship.conftest import RUN, SETTINGS
 from trainer.__main__ import main
 from trainer.faces.manifest import manifest_sha256, read_manifest, write_manifest
@@ -24,7 +26,7 @@ from trainer.learn.draws import CLASS_SHARE, draw
 from trainer.learn.recipes.mobilenet_v2 import making
 from trainer.quiet import start_tensorflow
 from trainer.ship import exported, gates
-from trainer.ship.bundle import Naming, summary, swap, write_bundle
+from trainer.ship.bundle import Naming, provenance, swap, write_bundle
 from trainer.ship.exported import FLOAT16, FLOAT32, Asked, Export
 from trainer.ship.quantize import REPRESENTATIVE_EPOCH, REPRESENTATIVES, representative_crops, to_float
 
@@ -209,6 +211,31 @@ def test_floats_are_not_raced_with_the_shipped_integers() -> None:
     assert exported.latency_gate(model, Asked(kind=FLOAT32)).verdict == gates.NOT_RUN
 
 
+def test_a_source_that_was_left_out_takes_no_part_in_an_export_nor_do_its_people(tmp_path: Path) -> None:
+    rows = [
+        *(
+            row(label, group=f"{source}{i}", source=source)
+            for label in ("mask", "no_mask")
+            for source in "abc"
+            for i in "12"
+        ),
+        *(
+            row(label, group=f"{source}{i}", source=source, split="held_out")
+            for label in ("mask", "no_mask")
+            for source in "abc"
+            for i in "34"
+        ),
+        row("mask", group="c3", source="a", split="held_out"),  # a person of c, seen at a
+    ]
+    write_manifest(tmp_path, rows)
+    run = replace(RUN, settings=replace(SETTINGS, leave_out=("c",)), division=replace(RUN.division, unseen=("b",)))
+    assert {r.group for r in exported.judging_rows(tmp_path, ("c",))} == {"a3", "a4", "b3", "b4"}
+    assert set(provenance(run, tmp_path)["faces"]["held_out"]) == {"a", "b"}
+    assert provenance(run, tmp_path)["faces"]["held_out"]["a"] == {"mask": 2, "no_mask": 2}
+    with pytest.raises(DataError, match="no held-out faces beside those of a, b, c, left out"):
+        exported.judging_rows(tmp_path, ("a", "b", "c"))
+
+
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
@@ -243,7 +270,15 @@ def test_without_crops_to_ship_a_bundle_is_tested_on_patterns(
     assert "6 golden inputs agree" in said
 
 
-def test_a_model_that_guesses_is_warned_of(made: Export) -> None:
-    guessing, good = ({**made.figures, "ci95": ci95} for ci95 in ([0.4, 0.6], [0.9, 0.99]))
-    assert "not shown to be better than guessing" in list(summary(replace(made, figures=guessing)))[-1]
-    assert "guessing" not in " ".join(summary(replace(made, figures=good)))
+def test_a_model_that_always_says_the_same_is_refused_and_leaves_the_older_bundle(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(bundle)
+    prepared = prepared_set(tmp_path / "set", people=20)  # five are held out
+    constant = network.build(32, 0.35, None, 0.2, seed=1)
+    constant.layers[-1].set_weights([w * 0 for w in constant.layers[-1].get_weights()])
+    runs.write_run(tmp_path, RUN)
+    network.save_weights(constant, tmp_path / runs.BEST)
+    assert export(tmp_path, prepared, bundle) == 65
+    assert "export refused: better than guessing" in capsys.readouterr().err
+    assert files(bundle) == before

@@ -98,6 +98,36 @@ def test_nothing_mapped_is_no_edge_tpu_model() -> None:
     assert gates.edgetpu_compiled(made).verdict == gates.FAIL
 
 
+@pytest.mark.parametrize(
+    ("people", "wrong", "verdict"),
+    [
+        (20, 0, gates.PASS),
+        (20, 18, gates.FAIL),
+        (20, 20, gates.FAIL),  # always the same answer
+        (4, 0, gates.PASS),
+        (4, 4, gates.FAIL),
+        (3, 0, gates.WARN),  # not even a model without a mistake is shown to be better
+        (1, 0, gates.WARN),  # no interval
+    ],
+)
+def test_a_model_must_be_better_than_guessing_where_that_can_be_told(people: int, wrong: int, verdict: str) -> None:
+    labels = np.array([0] * people + [1] * people)
+    p_mask = np.where(labels == 0, 0.9, 0.1)
+    p_mask[:wrong] = 0.1
+    groups = [f"p{i}" for i in range(people)] * 2
+    gate = gates.better_than_guessing(p_mask, labels, groups, 0.5)
+    assert gate.verdict == verdict
+    assert gate.wanted == "more than 50.00%"
+    assert (gate.found == "-") == (people == 1)
+
+
+def test_many_snapshots_of_three_people_show_nothing() -> None:
+    labels = np.array([0] * 300 + [1] * 300)
+    gate = gates.better_than_guessing(np.where(labels == 0, 0.9, 0.1), labels, ["a", "b", "c"] * 200, 0.5)
+    assert gate.verdict == gates.WARN
+    assert gate.note.startswith("too few people or scenes to tell")
+
+
 def test_refusal_names_every_check_that_failed() -> None:
     bad = gates.same_labels("int8: same label as float", *p_masks(1000, 9), 0.5, gates.AS_FLOAT)
     large = gates.small_enough(bytes(9 << 20), 1)
