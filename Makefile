@@ -35,7 +35,7 @@ test: setup broker $(TFLITE)/.done  ## all tests (under ten minutes on two cores
 test-homeassistant: setup  ## Home Assistant's own MQTT integration finds a door (Python 3.13; 500 MB outside the tree)
 	@scripts/test-homeassistant
 
-test-faults: setup  ## two hundred writers of the outbox killed at random (minutes)
+test-faults: setup  ## the slow ones: two hundred writers of the outbox killed at random, trainings on two devices and processes (minutes)
 	$(BIN)/python -m pytest -m slow -rs
 
 test-mutations: setup broker  ## a thousand spoilt configs, pictures, videos, frames, packets each (minutes)

@@ -38,6 +38,7 @@ def run_of(folder: Path, settings: Settings, shift: float) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_mean_of_two_runs_answers_between_them(settings: Settings, tmp_path: Path) -> None:
     one = run_of(tmp_path / "one", settings, 0.0)
     other = run_of(tmp_path / "other", replace(settings, start_from=str(one)), 4.0)

@@ -94,6 +94,7 @@ def test_two_devices_learn_what_one_learns(on_one: dict[str, Any]) -> None:
     same(mirrored, on_one)
 
 
+@pytest.mark.slow
 def test_two_devices_learn_our_recipe_as_one_does() -> None:
     """With a running average, AdamW and its limit on the norm of all gradients together."""
     one, mirrored = (result(start(name, n, "mobilenet_v2")) for name, n in (("one", 1), ("mirrored", 2)))
@@ -102,6 +103,7 @@ def test_two_devices_learn_our_recipe_as_one_does() -> None:
     same(mirrored, one)
 
 
+@pytest.mark.slow
 def test_two_workers_learn_what_one_learns(on_one: dict[str, Any]) -> None:
     workers = [f"localhost:{port}" for port in free_ports(2)]
     configurations = [
