@@ -78,9 +78,7 @@ class Reloader:
         edited must not keep the door from going back to the model that served before.
         """
         try:
-            self._is_unreadable = self._is_unreadable or rereads
-            config = self._reread() if rereads else self._in_force
-            self._is_unreadable = self._is_unreadable and not rereads
+            config = self._read() if rereads else self._in_force
             classifier = open_classifier(config, stays=True, waits=False)
             new_rules = rules(config, classifier)
         except (EdgeError, OSError) as error:
@@ -99,6 +97,12 @@ class Reloader:
             keys = ", ".join(later)
             text = "reload: %s changed: restart the service to have it take effect"
             log.warning(text, keys, extra=asks("restart_needed", keys=keys))
+
+    def _read(self) -> Config:
+        self._is_unreadable = True
+        config = self._reread()
+        self._is_unreadable = False
+        return config
 
 
 def changed(before: Config, after: Config) -> list[str]:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ def installed(bench: Bench, key: Path, broker: Broker) -> Door:
 def door(bench: Bench, installed: Door, broker: Broker, request: pytest.FixtureRequest) -> Iterator[Door]:
     """A copy of it, at work."""
     words = "".join(c if c.isalnum() else "-" for c in request.node.name.removeprefix("test_").lower())
-    name = f"{words[:24]}-{words[-6:]}".strip("-")
+    name = f"{words[:20].strip('-')}-{zlib.crc32(request.node.name.encode()):08x}"  # each door has a name of its own
     made = bench.door(name, on=installed, is_booted=False)
     config = made.root / "etc/mask-edge/config.toml"
     text = config.read_text().replace(installed.gateway, made.gateway).replace('"pattern"', f'"{name}"')
@@ -402,30 +403,28 @@ def taken_up_again(said: Said, bench: Bench, key: Path, door: Door, bundle: Path
     until(lambda: str(status(door)["model"]).startswith("second@"), "the new model")
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_line_that_is_cut_leaves_a_whole_model_at_work_and_is_taken_up_again(
-    bench: Bench, key: Path, door: Door, tmp_path: Path, step: str
-) -> None:
-    bundle = named(tmp_path, "second")
-    with pushed_until(step, bench, key, door, bundle) as running:
-        door.pull_cable()
-        time.sleep(20)  # ssh takes a line for cut after 15 s
-        until(lambda: whole(door), "a whole model serves")
-        door.pull_cable(is_out=False)
-        said = running.result(600)
-    taken_up_again(said, bench, key, door, bundle)
+def cut_the_line(door: Door) -> None:
+    door.pull_cable()
+    time.sleep(20)  # ssh takes a line for cut after 15 s
+    until(lambda: whole(door), "a whole model serves")
+    door.pull_cable(is_out=False)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_power_cut_leaves_a_whole_model_at_work(
-    bench: Bench, key: Path, door: Door, tmp_path: Path, step: str
-) -> None:
+def cut_the_power(door: Door) -> None:
     """kill -9 of the container. The page cache survives it; ``make trace`` shows that all is synced in order."""
+    door.cut_power()
+    door.boot()
+    until(lambda: status(door)["fps"] > 0, "the daemon is at work")
+    assert whole(door)
+
+
+@pytest.mark.parametrize("cut", [cut_the_line, cut_the_power])
+@pytest.mark.parametrize("step", STEPS)
+def test_whatever_is_cut_a_whole_model_is_at_work_and_the_push_is_taken_up_again(
+    bench: Bench, key: Path, door: Door, tmp_path: Path, step: str, cut: Callable[[Door], None]
+) -> None:
     bundle = named(tmp_path, "second")
     with pushed_until(step, bench, key, door, bundle) as running:
-        door.cut_power()
-        door.boot()
-        until(lambda: status(door)["fps"] > 0, "the daemon is at work")
-        assert whole(door)
+        cut(door)
         said = running.result(600)
     taken_up_again(said, bench, key, door, bundle)
